@@ -1,0 +1,1 @@
+"""The main process: sockets, sessions, the tick clock, the fleet of zone processes, and what is sent to whom."""

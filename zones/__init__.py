@@ -1,0 +1,1 @@
+"""One zone of the world, simulated by one process."""
