@@ -12,6 +12,7 @@ finiteness of every field. Whatever is wrong with the bytes, the answer is a Cli
 """
 
 from shared.messages.client import (
+    CHUNKS_MAX,
     CLIENT_MESSAGES,
     Auth,
     AuthPayload,
@@ -44,6 +45,13 @@ from shared.messages.codec import (
     decode_client,
     decode_server,
     encode,
+)
+from shared.messages.codes import (
+    CLOSE_NOTES,
+    ERROR_NOTES,
+    RECONNECT_NOTES,
+    CloseNote,
+    Reconnect,
 )
 from shared.messages.envelope import (
     ERROR_CODES,
@@ -116,8 +124,12 @@ from shared.messages.server import (
 )
 
 __all__ = [
+    "CHUNKS_MAX",
     "CLIENT_MESSAGES",
+    "CLOSE_NOTES",
     "ERROR_CODES",
+    "ERROR_NOTES",
+    "RECONNECT_NOTES",
     "SERVER_MESSAGES",
     "TYPE_OF",
     "AtRow",
@@ -136,6 +148,7 @@ __all__ = [
     "ClientMessage",
     "ClientMs",
     "CloseCode",
+    "CloseNote",
     "Empty",
     "Enter",
     "EnterPayload",
@@ -185,6 +198,7 @@ __all__ = [
     "RaceStatePayload",
     "Racer",
     "Radians",
+    "Reconnect",
     "Respawn",
     "Row",
     "ServerEnvelope",

@@ -25,6 +25,11 @@ from shared.messages.envelope import (
     Uint32,
 )
 
+Id: TypeAlias = Annotated[Uint31 | None, Meta(description="the client's number for this message")]
+
+CHUNKS_MAX: Final = 32
+"""Chunks that one message may ask for; ``welcome.limits.chunksPerMessage``."""
+
 _AFTER_AUTH = frozenset({State.LOBBY, State.QUEUED, State.WORLD})
 _WORLD = frozenset({State.WORLD})
 
@@ -32,15 +37,15 @@ _WORLD = frozenset({State.WORLD})
 class AuthPayload(Payload, frozen=True):
     """The Supabase access token; never logged."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=15000)]
+    token: Annotated[str, Meta(min_length=1, max_length=15000, description="a JWT in its compact form")]
 
 
 class EnterPayload(Payload, frozen=True):
     """How the player wants to appear."""
 
     name: Name | None = None
-    vehicle: Key | None = None
-    spawn: Key | None = None
+    vehicle: Annotated[Key | None, Meta(description="vehicle class; left out: the first class")] = None
+    spawn: Annotated[Key | None, Meta(description="spawn point; left out: the server chooses")] = None
 
     def __post_init__(self) -> None:
         if self.name is not None:
@@ -50,44 +55,52 @@ class EnterPayload(Payload, frozen=True):
 class MovePayload(Payload, frozen=True):
     """One sample of the client's own car. ``seq`` grows within a connection; ``y`` left out means on the ground."""
 
-    epoch: Uint32
-    seq: Uint32
+    epoch: Annotated[Uint32, Meta(description="`epoch` of the last `placed`; any other is ignored")]
+    seq: Annotated[Uint32, Meta(description="grows with every `move` of a connection, from any start")]
     t: ClientMs
-    x: Metres
-    z: Metres
+    x: Annotated[Metres, Meta(description="metres east of the north-west corner, inside the world")]
+    z: Annotated[Metres, Meta(description="metres south of the north-west corner, inside the world")]
     yaw: Radians
-    vx: Speed
-    vz: Speed
-    y: Height | None = None
-    vy: Speed | None = None
+    vx: Annotated[Speed, Meta(description="metres per second eastward")]
+    vz: Annotated[Speed, Meta(description="metres per second southward")]
+    y: Annotated[Height | None, Meta(description="metres above the datum; left out: on the ground")] = None
+    vy: Annotated[Speed | None, Meta(description="metres per second upward")] = None
 
 
 class ChunksPayload(Payload, frozen=True):
     """The chunks the client lacks, nearest first."""
 
-    want: Annotated[list[tuple[ChunkIndex, ChunkIndex]], Meta(min_length=1, max_length=32)]
+    want: Annotated[
+        list[tuple[ChunkIndex, ChunkIndex]],
+        Meta(min_length=1, max_length=CHUNKS_MAX, description="`[cx, cz]` each, nearest first"),
+    ]
 
 
 class InteractPayload(Payload, frozen=True):
     """Use a kiosk within its radius."""
 
-    kiosk: Key
-    action: Key
-    args: Annotated[dict[Key, Annotated[str, Meta(max_length=64)] | Uint31 | bool], Meta(max_length=8)] | None = None
+    kiosk: Annotated[Key, Meta(description="the kiosk's identifier, from its chunk")]
+    action: Annotated[Key, Meta(description="what to do there; the kiosk's kind decides what exists")]
+    args: Annotated[
+        Annotated[dict[Key, Annotated[str, Meta(max_length=64)] | Uint31 | bool], Meta(max_length=8)] | None,
+        Meta(description="what the action needs"),
+    ] = None
 
 
 class RacePayload(Payload, frozen=True):
     """The race to join or to leave."""
 
-    race: Key
+    race: Annotated[Key, Meta(description="the race's identifier, from `race_state` or a `race` kiosk")]
 
 
 class WhoPayload(Payload, frozen=True):
     """A page of the presence list, ordered by player; ``after`` is the last player of the page before."""
 
-    after: PlayerKey | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    follow: bool = False
+    after: Annotated[
+        PlayerKey | None, Meta(description="the last player of the page before; left out: from the start")
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=100, description="players per page")] = 50
+    follow: Annotated[bool, Meta(description="from now on name those who come, leave and change, too")] = False
 
 
 SignalKind: TypeAlias = Literal["horn", "wave", "lights"]
@@ -96,44 +109,47 @@ SignalKind: TypeAlias = Literal["horn", "wave", "lights"]
 class SignalPayload(Payload, frozen=True):
     """A gesture towards those near."""
 
-    kind: SignalKind
+    kind: Annotated[SignalKind, Meta(description="which gesture")]
 
 
 class PingPayload(Payload, frozen=True):
     """``t`` comes back unchanged in ``pong``."""
 
-    t: ClientMs
+    t: Annotated[ClientMs, Meta(description="milliseconds of the client's own clock; comes back in `pong`")]
 
 
 class Auth(ClientEnvelope, frozen=True, tag="auth"):
     """First message, within 5 s. Later on the same connection: a refresh of the same player's token."""
 
     payload: AuthPayload
-    id: Uint31 | None = None
+    id: Id = None
     states = frozenset({State.CONNECTING}) | _AFTER_AUTH
+    answers = ("welcome",)
 
 
 class Enter(ClientEnvelope, frozen=True, tag="enter"):
     """Lobby to world; answered by ``placed``, or ``queued`` while the world is full."""
 
     payload: EnterPayload = EnterPayload()
-    id: Uint31 | None = None
+    id: Id = None
     states = frozenset({State.LOBBY})
+    answers = ("placed", "queued")
 
 
 class Leave(ClientEnvelope, frozen=True, tag="leave"):
     """World or queue to lobby; answered by ``lobby``."""
 
     payload: Empty = Empty()
-    id: Uint31 | None = None
+    id: Id = None
     states = frozenset({State.WORLD, State.QUEUED})
+    answers = ("lobby",)
 
 
 class Move(ClientEnvelope, frozen=True, tag="move"):
     """A sample of the own car at up to 30 Hz; acknowledged by ``seq`` in the own snapshot row."""
 
     payload: MovePayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
 
 
@@ -141,55 +157,61 @@ class Respawn(ClientEnvelope, frozen=True, tag="respawn"):
     """Put my car on the nearest safe place; answered by ``placed``."""
 
     payload: Empty = Empty()
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
+    answers = ("placed",)
 
 
 class Chunks(ClientEnvelope, frozen=True, tag="chunks"):
     """Ask for static world data; one ``chunk`` each."""
 
     payload: ChunksPayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _AFTER_AUTH
+    answers = ("chunk",)
 
 
 class Interact(ClientEnvelope, frozen=True, tag="interact"):
     """Use a kiosk; answered by ``kiosk``."""
 
     payload: InteractPayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
+    answers = ("kiosk",)
 
 
 class RaceJoin(ClientEnvelope, frozen=True, tag="race_join"):
     """Join a race that is open; answered by ``race_state``."""
 
     payload: RacePayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
+    answers = ("race_state",)
 
 
 class RaceLeave(ClientEnvelope, frozen=True, tag="race_leave"):
     """Leave a race, at once and for good; answered by ``race_state``."""
 
     payload: RacePayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
+    answers = ("race_state",)
 
 
 class Who(ClientEnvelope, frozen=True, tag="who"):
     """A page of who is here; answered by ``presence``."""
 
     payload: WhoPayload = WhoPayload()
-    id: Uint31 | None = None
+    id: Id = None
     states = _AFTER_AUTH
+    answers = ("presence",)
 
 
 class Signal(ClientEnvelope, frozen=True, tag="signal"):
     """Show a gesture to those near."""
 
     payload: SignalPayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _WORLD
 
 
@@ -197,8 +219,9 @@ class Ping(ClientEnvelope, frozen=True, tag="ping"):
     """Measure the round trip and the server's clock; answered by ``pong``."""
 
     payload: PingPayload
-    id: Uint31 | None = None
+    id: Id = None
     states = _AFTER_AUTH
+    answers = ("pong",)
 
 
 ClientMessage: TypeAlias = (

@@ -13,6 +13,9 @@ from shared.messages.client import CLIENT_MESSAGES, ClientMessage
 from shared.messages.envelope import ErrorCode
 from shared.messages.server import SERVER_MESSAGES, ServerMessage
 
+REFUSAL_CHARS_MAX: Final = 200
+"""Longest text of a refusal: it may quote the client's own words, and goes to the log and back to the client."""
+
 
 class ClientFault(Exception):
     """What a client sent cannot be accepted. ``code`` is an ErrorCode, the text names field and bound."""
@@ -21,6 +24,14 @@ class ClientFault(Exception):
         super().__init__(message)
         self.code: ErrorCode = code
         self.message = message
+
+    @classmethod
+    def quoting(cls, code: ErrorCode, text: str) -> ClientFault:
+        """A refusal whose text may quote what the client sent: made printable, and cut in the middle when long."""
+        text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+        if len(text) > REFUSAL_CHARS_MAX:
+            text = f"{text[: REFUSAL_CHARS_MAX - 60]} ... {text[-55:]}"
+        return cls(code, text)
 
 
 _client_decoder: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
@@ -38,13 +49,14 @@ def decode_client(data: bytes | bytearray | memoryview) -> ClientMessage:
         return _client_decoder.decode(data)
     except msgspec.ValidationError as fault:
         text = str(fault)
-        raise ClientFault("unknown_type" if text.startswith("Invalid value '") else "malformed", text) from None
+        unknown = text.startswith("Invalid value '")  # only of `type`: a wrong Literal is an "Invalid enum value"
+        raise ClientFault.quoting("unknown_type" if unknown else "malformed", text) from None
     except msgspec.DecodeError as fault:
-        raise ClientFault("malformed", str(fault)) from None
+        raise ClientFault.quoting("malformed", str(fault)) from None
     except RecursionError:
         raise ClientFault("malformed", "JSON is nested too deeply") from None
     except UnicodeDecodeError as fault:
-        raise ClientFault("malformed", f"not UTF-8: {fault.reason} at byte {fault.start}") from None
+        raise ClientFault("malformed", f"a string is not UTF-8: {fault.reason} at its byte {fault.start}") from None
 
 
 def decode_server(data: bytes | str) -> ServerMessage:

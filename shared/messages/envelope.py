@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from shared.constants import NAME_CHARS_MAX, PLAYER_ID_BYTES_MAX
 
 # --- bounds --------------------------------------------------------------------------------------------------------
+# Each has a description for the published page; a field may say more by a Meta of its own, which wins.
 
 Metres: TypeAlias = Annotated[float, Meta(ge=0, le=65536, description="metres from the north-west corner")]
 Height: TypeAlias = Annotated[float, Meta(ge=-1000, le=10000, description="metres above the datum")]
@@ -21,7 +22,15 @@ Uint31: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Uint32: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, description="an identifier of the world file")]
 PlayerKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=PLAYER_ID_BYTES_MAX, description="the JWT `sub`")]
-Name: TypeAlias = Annotated[str, Meta(min_length=3, max_length=NAME_CHARS_MAX, description="NFC, printable, 3 to 20")]
+Name: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=NAME_CHARS_MAX,
+        description="shown to others; code points in Unicode form NFC, none of them a control, formatting or "
+        "bidirectional character; no space at either end, no two in a row",
+    ),
+]
 ChunkIndex: TypeAlias = Annotated[int, Meta(ge=0, le=1023, description="floor(metres / 64)")]
 
 
@@ -37,7 +46,7 @@ class State(enum.StrEnum):
 
 
 class CloseCode(enum.IntEnum):
-    """Why a connection ended. A 44xx is preceded by an ``error`` message with the reason."""
+    """Why a connection ended. A 44xx is preceded by an ``error`` message with the reason; more in CLOSE_NOTES."""
 
     NORMAL = 1000
     UNSUPPORTED = 1003
@@ -85,7 +94,10 @@ class Payload(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, o
 
 
 class Row(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """A record sent as a JSON array, in the order of its fields; trailing fields may be missing."""
+    """A record sent as a JSON array, in the order of its fields; trailing fields at their default may be missing.
+
+    msgspec reads rows without their tail but always writes it; the zones' own encoder leaves it out.
+    """
 
 
 class Empty(Payload, frozen=True):
@@ -97,6 +109,8 @@ class ClientEnvelope(Struct, frozen=True, tag_field="type", forbid_unknown_field
 
     states: ClassVar[frozenset[State]]
     """The session states in which the message is allowed; in any other the answer is ``error not_allowed``."""
+    answers: ClassVar[tuple[str, ...]] = ()
+    """Wire types of which one is the direct reply; empty when only a refusal is answered."""
 
 
 class ServerEnvelope(Struct, frozen=True, tag_field="type", forbid_unknown_fields=True, omit_defaults=True, gc=False):

@@ -1,0 +1,163 @@
+"""What main and a zone say to each other over their pipe: typed, small, one Tick outstanding per zone.
+
+A Tick carries all that a tick depends on besides committed rows and samples; the recorder stores Ticks, and a spare is
+given the same Tick again. A Done carries all that a tick had to say: a zone has no other side effects but its blocks.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from shared.constants import PIPE_MESSAGE_BYTES_MAX
+from shared.messages import PlacedReason
+
+Seat: TypeAlias = tuple[int, int]
+"""(slot, generation)."""
+
+
+class _Control(Struct, frozen=True, array_like=True, tag=True, gc=False):
+    pass
+
+
+# --- commands of a Tick, applied in order before the samples of the tick
+
+
+class Place(_Control, frozen=True):
+    """Move a player: metres and radians. The zone gives it a new epoch and answers with a PlacedAt."""
+
+    slot: int
+    generation: int
+    x: float
+    y: float
+    z: float
+    yaw: float
+    reason: PlacedReason
+    fresh: bool
+    """A new connection: its ``seq`` and its clock start anew."""
+
+
+Command: TypeAlias = Place
+
+# --- events of a Done
+
+
+class PlacedAt(_Control, frozen=True):
+    """A Place was done; the player's moves count once they carry ``epoch``."""
+
+    slot: int
+    generation: int
+    epoch: int
+    x: float
+    y: float
+    z: float
+    yaw: float
+    reason: PlacedReason
+
+
+class Crossing(_Control, frozen=True):
+    """A member stands beyond the border band. Told in every Done until the player is released or returns."""
+
+    slot: int
+    generation: int
+    target: int
+    left_ms: float
+    """Server time at which it crossed the line."""
+
+
+Event: TypeAlias = PlacedAt | Crossing
+
+# --- main to zone
+
+
+class Tick(_Control, frozen=True):
+    """Do one tick."""
+
+    tick: int
+    now_ms: float
+    half: int
+    """Half of the CellArena to write."""
+    shown: int
+    """The zone's last tick whose cells went out to watchers; news are encoded against it. 0: none."""
+    adopted: list[Seat]
+    """Players that the zone simulates from this tick on."""
+    released: list[Seat]
+    """Players that it no longer simulates; they stay listed until they are forgotten."""
+    forget: list[Seat]
+    """Released players that their new owner shows by now, or who left the world: say ``gone``."""
+    commands: list[Command]
+
+
+class Stop(_Control, frozen=True):
+    """End: close the blocks and exit with 0."""
+
+
+# --- zone to main
+
+
+class Ready(_Control, frozen=True):
+    """The worker has attached all blocks and waits for its first Tick."""
+
+    zone: int
+    pid: int
+
+
+class Done(_Control, frozen=True):
+    """One tick is done: rows and cells are written, to be committed by main."""
+
+    zone: int
+    tick: int
+    stamp_ns: int
+    """Monotonic clock of the host when the body ended."""
+    body_ns: int
+    base: int
+    """The tick against which the cells' news are encoded; 0: all cells went out full."""
+    members: int
+    judged: int
+    """Samples taken from the rings."""
+    accepted: int
+    """Of these, samples that moved their player."""
+    omitted: int
+    """Cells left out because the arena was full."""
+    events: list[Event]
+
+
+class Fault(_Control, frozen=True):
+    """Last words of a worker that met its own bug."""
+
+    zone: int
+    tick: int
+    kind: str
+    traceback: str
+
+
+ToZone: TypeAlias = Tick | Stop
+ToMain: TypeAlias = Ready | Done | Fault
+
+_encoder = msgspec.msgpack.Encoder()
+_to_zone: msgspec.msgpack.Decoder[ToZone] = msgspec.msgpack.Decoder(ToZone)
+_to_main: msgspec.msgpack.Decoder[ToMain] = msgspec.msgpack.Decoder(ToMain)
+
+MESSAGES_PER_TICK_MAX = 256
+"""Adoptions, releases and commands per Tick, and events per Done: keeps each below PIPE_MESSAGE_BYTES_MAX."""
+
+
+def encode(message: ToZone | ToMain) -> bytes:
+    """One control message as bytes, at most PIPE_MESSAGE_BYTES_MAX."""
+    data = _encoder.encode(message)
+    assert len(data) <= PIPE_MESSAGE_BYTES_MAX, (
+        f"{type(message).__name__} has {len(data)} bytes: send at most {MESSAGES_PER_TICK_MAX} of a kind per tick"
+    )
+    return data
+
+
+def decode_to_zone(data: bytes) -> ToZone:
+    """Read a message of main."""
+    return _to_zone.decode(data)
+
+
+def decode_to_main(data: bytes) -> ToMain:
+    """Read a message of a zone. Raises msgspec.DecodeError for bytes that no worker of ours sends."""
+    return _to_main.decode(data)

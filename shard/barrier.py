@@ -1,0 +1,229 @@
+"""The tick as a barrier, seen from main: who belongs to which zone, what each is sent, what is committed.
+
+Main's whole dealing with zones is here, without processes, sockets or a clock; the supervisor drives it with real ones
+and the tests step it by hand. The rules that the rest relies on:
+
+- a zone's membership, main's columns and published heads change only while the zone is idle, in ``begin``;
+- ``commit`` flips ``front`` for the members of exactly the Tick that the zone answers, and hands on its events;
+- a released slot is free only after the Done of the Tick that released it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipc.cell_arena import CellReader
+from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, PlacedAt, Seat, Tick
+from ipc.input_ring import InputWriter
+from ipc.world_table import MainTable
+from shard.handoff import Ledger, Request, decide
+from shared.cells import EncodedCell
+from shared.ids import NO_ZONE
+
+_FORGET_MAX = 8 * MESSAGES_PER_TICK_MAX
+"""Forgets per Tick: 2,048 pairs are 24 KiB of its 64."""
+
+
+class ZoneLink(Protocol):
+    """The way to one zone."""
+
+    def send(self, tick: Tick) -> None:
+        """Hand the Tick over without waiting."""
+
+
+@dataclass(slots=True)
+class ZoneDesk:
+    """What main knows of one zone."""
+
+    zone: int
+    link: ZoneLink
+    arena: CellReader
+    members: dict[int, int] = field(default_factory=dict)
+    """Slot to generation, as of the last Tick sent."""
+    index: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    """The members' slots as an array."""
+    outstanding: Tick | None = None
+    """The Tick that is not answered yet; None: the zone is idle."""
+    committed: int = 0
+    half: int = 1
+    """Arena half of the last committed tick."""
+    cells: list[EncodedCell] = field(default_factory=list)
+    """Cells of the last committed tick."""
+    base: int = 0
+    """The tick that their news are told against; 0: they are full."""
+    shown: int = 0
+    """The last tick whose cells went out to watchers."""
+    crossings: list[Crossing] = field(default_factory=list)
+    forget: list[Seat] = field(default_factory=list)
+    leaving: list[Seat] = field(default_factory=list)
+    """Players who left the world with the outstanding Tick."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the zone may be given a Tick."""
+        return self.outstanding is None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a Done brought, for the rest of main."""
+
+    zone: int
+    tick: int
+    placed: list[PlacedAt]
+    freed: list[Seat]
+    """Slots whose players are gone for good from now on."""
+
+
+class Barrier:
+    """All zones of the shard, tick by tick."""
+
+    def __init__(self, table: MainTable, ring: InputWriter, desks: Sequence[ZoneDesk], period_ms: float) -> None:
+        self.table = table
+        self.ring = ring
+        self.desks = desks
+        self.ledger = Ledger(period_ms)
+        self.unanswered = 0
+        """Commands dropped because their player was gone."""
+        self._arrivals: deque[tuple[Seat, int]] = deque()
+        self._departures: dict[int, int] = {}
+        self._commands: list[Command] = []
+
+    # --- requests of the rest of main; they take effect at the next boundary at which the zone is idle
+
+    def admit(self, seat: Seat, zone: int) -> None:
+        """A player whose row is prepared joins ``zone``."""
+        self._arrivals.append((seat, zone))
+
+    def dismiss(self, seat: Seat) -> None:
+        """A player leaves the world. ``freed`` of a later commit says when its slot is free."""
+        self._departures[seat[0]] = seat[1]
+
+    def command(self, command: Command) -> None:
+        """Have the owner of the player obey, before the samples of its next tick."""
+        self._commands.append(command)
+
+    # --- the tick
+
+    def begin(self, tick: int, now_ms: float) -> list[int]:
+        """Send Tick ``tick`` to every idle zone; returns those zones."""
+        idle = [desk for desk in self.desks if desk.idle]
+        names = {desk.zone for desk in idle}
+        adopted: dict[int, list[Seat]] = defaultdict(list)
+        released: dict[int, list[Seat]] = defaultdict(list)
+        self._depart(names, released)
+        self._hand_off(names, adopted, released)
+        self._arrive(names, adopted)
+        commands = self._route(names)
+        for desk in idle:
+            zone = desk.zone
+            if adopted[zone] or released[zone]:
+                desk.index = np.array(sorted(desk.members), np.intp)
+            self.table.head[desk.index] = self.ring.heads[desk.index]
+            forget, desk.forget = desk.forget[:_FORGET_MAX], desk.forget[_FORGET_MAX:]
+            desk.outstanding = Tick(
+                tick=tick,
+                now_ms=now_ms,
+                half=desk.half ^ 1,
+                shown=desk.shown,
+                adopted=adopted[zone],
+                released=released[zone],
+                forget=forget,
+                commands=commands[zone],
+            )
+            desk.link.send(desk.outstanding)
+        return [desk.zone for desk in idle]
+
+    def commit(self, done: Done) -> Committed:
+        """Take a zone's Done: its rows, cells and events become the truth in this one step."""
+        desk = self.desks[done.zone]
+        sent = desk.outstanding
+        assert sent is not None, f"zone {done.zone} answered tick {done.tick} unasked"
+        assert sent.tick == done.tick, f"zone {done.zone} answered tick {done.tick}, was asked for {sent.tick}"
+        self.table.commit(desk.index)
+        self.ring.tails[desk.index] = self.table.column("tail")[self.table.front[desk.index], desk.index]
+        desk.outstanding = None
+        desk.committed = done.tick
+        desk.half = sent.half
+        desk.cells = desk.arena.read(desk.half)
+        desk.base = done.base
+        for slot, _ in sent.adopted:
+            if move := self.ledger.complete(slot, done.tick, sent.now_ms):
+                self.desks[move.source].forget.append((move.slot, move.generation))
+        desk.crossings = [event for event in done.events if isinstance(event, Crossing)]
+        placed = [event for event in done.events if isinstance(event, PlacedAt)]
+        self.unanswered += len(sent.commands) - len(placed)
+        freed, desk.leaving = desk.leaving, []
+        return Committed(done.zone, done.tick, placed, freed)
+
+    def late(self) -> list[ZoneDesk]:
+        """Zones whose Done is not in."""
+        return [desk for desk in self.desks if not desk.idle]
+
+    # --- the steps of ``begin``
+
+    def _depart(self, idle: set[int], released: dict[int, list[Seat]]) -> None:
+        for slot, generation in list(self._departures.items()):
+            zone = int(self.table.owner[slot])
+            if zone == NO_ZONE or zone not in idle or len(released[zone]) >= MESSAGES_PER_TICK_MAX:
+                continue  # not adopted yet, or its zone is late: later
+            del self._departures[slot]
+            seat = (slot, generation)
+            desk = self.desks[zone]
+            del desk.members[slot]
+            self.table.owner[slot] = NO_ZONE
+            released[zone].append(seat)
+            desk.forget.append(seat)
+            desk.leaving.append(seat)
+
+    def _hand_off(self, idle: set[int], adopted: dict[int, list[Seat]], released: dict[int, list[Seat]]) -> None:
+        requests = [
+            Request(event.slot, event.generation, zone, event.target, event.left_ms)
+            for zone in idle
+            for event in self.desks[zone].crossings
+            if self.desks[zone].members.get(event.slot) == event.generation
+        ]
+        for move in decide(requests, idle, MESSAGES_PER_TICK_MAX):
+            source, target = self.desks[move.source], self.desks[move.target]
+            seat = (move.slot, move.generation)
+            del source.members[move.slot]
+            target.members[move.slot] = move.generation
+            self.table.owner[move.slot] = move.target
+            released[move.source].append(seat)
+            adopted[move.target].append(seat)
+            self.ledger.begin(move, source.committed)
+
+    def _arrive(self, idle: set[int], adopted: dict[int, list[Seat]]) -> None:
+        waiting: deque[tuple[Seat, int]] = deque()
+        while self._arrivals:
+            seat, zone = self._arrivals.popleft()
+            if zone not in idle or len(adopted[zone]) >= MESSAGES_PER_TICK_MAX:
+                waiting.append((seat, zone))
+                continue
+            self.desks[zone].members[seat[0]] = seat[1]
+            self.table.owner[seat[0]] = zone
+            adopted[zone].append(seat)
+        self._arrivals = waiting
+
+    def _route(self, idle: set[int]) -> dict[int, list[Command]]:
+        """Commands in order, each to the owner of its player as of this tick."""
+        routed: dict[int, list[Command]] = defaultdict(list)
+        kept: list[Command] = []
+        for command in self._commands:
+            zone = int(self.table.owner[command.slot])
+            if int(self.table.generation[command.slot]) != command.generation:
+                self.unanswered += 1
+            elif zone != NO_ZONE and zone in idle and len(routed[zone]) < MESSAGES_PER_TICK_MAX:
+                routed[zone].append(command)
+            elif zone == NO_ZONE and command.slot not in {seat[0] for seat, _ in self._arrivals}:
+                self.unanswered += 1  # it has left
+            else:
+                kept.append(command)
+        self._commands = kept
+        return routed

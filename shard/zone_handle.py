@@ -1,0 +1,103 @@
+"""One zone's process, as main holds it: spawn, talk, stop, kill, reap."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+
+from ipc.control import Ready, Stop, ToMain, ToZone, decode_to_main, encode
+from ipc.pipe import PipeClosed, PipeEnd
+from zones.worker import ZoneSpec
+from zones.worker import main as worker_main
+
+
+class ZoneLost(Exception):
+    """The worker is gone or spoke nonsense; the text says what is known."""
+
+
+class ZoneHandle:
+    """Owns one spawned worker. Create it in main's main thread: the kernel ties the worker's life to that thread."""
+
+    def __init__(self, spec: ZoneSpec) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=True)
+        self.zone = spec.zone
+        self._process = context.Process(
+            target=worker_main, args=(spec, theirs), name=f"zone-{spec.zone}", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._pipe = PipeEnd(ours)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        assert self._process.pid is not None, "the worker was started in the constructor"
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker runs (or is stopped by a signal)."""
+        return self._process.is_alive()
+
+    def fileno(self) -> int:
+        """Readable when the worker has said something or is gone."""
+        return self._pipe.fileno()
+
+    def send(self, message: ToZone) -> None:
+        """Queue a message. Raises ZoneLost."""
+        try:
+            self._pipe.send(encode(message))
+        except PipeClosed as fault:
+            raise self._lost(fault) from fault
+
+    def receive(self) -> list[ToMain]:
+        """All whole messages of the worker so far, without waiting. Raises ZoneLost."""
+        try:
+            self._pipe.flush()
+            return [decode_to_main(data) for data in self._pipe.receive()]
+        except PipeClosed as fault:
+            raise self._lost(fault) from fault
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Block until the worker has attached. Raises ZoneLost when it does not within ``timeout_s``."""
+        try:
+            messages = self._pipe.receive_within(timeout_s)
+        except PipeClosed as fault:
+            raise self._lost(fault) from fault
+        if not messages:
+            raise ZoneLost(f"zone {self.zone} (pid {self.pid}) was not ready within {timeout_s:.0f} s")
+        first = decode_to_main(messages[0])
+        if not isinstance(first, Ready):
+            raise ZoneLost(f"zone {self.zone}: {first}")
+
+    def ask_to_stop(self) -> None:
+        """Have the worker end by itself; harmless when it is gone."""
+        with contextlib.suppress(ZoneLost):
+            self.send(Stop())
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the worker's end; True when it has ended and is reaped."""
+        self._process.join(timeout_s)
+        return self._process.exitcode is not None
+
+    def kill(self) -> None:
+        """End the worker at once, also a stopped one, and reap it."""
+        if self._process.exitcode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        self._process.join()
+
+    def close(self) -> None:
+        """Give back the pipe of a worker that has ended."""
+        assert self._process.exitcode is not None, "stop or kill the worker first"
+        self._pipe.close()
+        self._process.close()
+
+    def _lost(self, fault: PipeClosed) -> ZoneLost:
+        self._process.join(1.0)
+        return ZoneLost(f"zone {self.zone} (pid {self._process.pid}) is gone, exit {self._process.exitcode}: {fault}")
+
+

@@ -1,0 +1,106 @@
+"""The simulated state of players, as columns: what a zone reads at the start of a tick and writes at its end.
+
+Each field is one column over the N members of a zone; the WorldTable holds the same columns over all slots, twice
+(see ``ipc/layout.py``, which derives its dtype from these fields: this file is the one truth about them). Every column
+here is written by the zone that owns the row, valid from that zone's Done; times are server time in Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+U32 = NDArray[np.uint32]
+I16 = NDArray[np.int16]
+U8 = NDArray[np.uint8]
+
+
+def _column(dtype: str, shape: tuple[int, ...] = (), fresh: float = 0, border: bool = False) -> Any:
+    """A column of ``dtype`` with a row shape; ``fresh`` is its value for a new player.
+
+    ``border`` marks what depends on where zones are cut, and is left out when runs with different N are compared.
+    """
+    return field(metadata={"dtype": dtype, "shape": shape, "fresh": fresh, "border": border})
+
+
+@dataclass(slots=True)
+class PlayerState:
+    """Columns over N players."""
+
+    # --- motion: the last accepted sample or placement
+    pos: F64 = _column("f8", (3,))
+    """(N, 3) metres: x east, y up, z south."""
+    vel: F64 = _column("f8", (3,))
+    """(N, 3) metres per second, as the client claims it."""
+    yaw: F64 = _column("f8")
+    """(N,) radians, any turn; the heading is (sin yaw, 0, cos yaw)."""
+    sample_ms: F64 = _column("f8")
+    """(N,) server time of the sample: the client's clock mapped by ``offset_ms``."""
+    offset_ms: F64 = _column("f8", fresh=np.inf)
+    """(N,) smallest recent (receive time - client clock); inf before the first sample of a connection."""
+    flags: U8 = _column("u1")
+    """(N,) FLAG_* bits of ``shared/constants.py``."""
+
+    # --- protocol
+    epoch: U32 = _column("u4")
+    """(N,) of the last server-made move; only the owning zone increments it."""
+    seq: I64 = _column("i8", fresh=-1)
+    """(N,) of the last accepted sample; -1 before the first of a connection."""
+    tail: U32 = _column("u4")
+    """(N,) samples judged since the slot's first player; wraps; ``head - tail`` are pending."""
+    tick: U32 = _column("u4")
+    """(N,) the tick that wrote the row."""
+
+    # --- interest and borders
+    home: I32 = _column("i4", fresh=-1)
+    """(N,) index of the cell around which the player watches, with hysteresis; -1 before the first tick."""
+    cell: I32 = _column("i4", fresh=-1, border=True)
+    """(N,) index of the cell that lists the player: the home cell clamped to the owner's rectangle."""
+    left_ms: F64 = _column("f8", border=True)
+    """(N,) server time at which the player left the owner's rectangle; 0 while inside."""
+
+    # --- anti-cheat: travels with the player, so that a border or a crash is no reset
+    budget_m: F64 = _column("f8")
+    """(N,) metres that the player may still travel."""
+    clock_ms: F64 = _column("f8")
+    """(N,) milliseconds by which the client's clock may still lead."""
+    strikes: F64 = _column("f8")
+    """(N,) decayed score of violations as of ``strikes_ms``."""
+    strikes_ms: F64 = _column("f8")
+    """(N,) server time at which ``strikes`` was last brought up to date."""
+
+    # --- race progress: travels with the player as well
+    race: I32 = _column("i4", fresh=-1)
+    """(N,) number of the race; -1 outside races."""
+    gate: I16 = _column("i2")
+    """(N,) next gate of the route."""
+    lap: I16 = _column("i2")
+    """(N,) laps completed."""
+    gate_ms: F64 = _column("f8")
+    """(N,) server time of the last gate."""
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+
+COLUMNS: tuple[tuple[str, str, tuple[int, ...], float], ...] = tuple(
+    (column.name, column.metadata["dtype"], column.metadata["shape"], column.metadata["fresh"])
+    for column in fields(PlayerState)
+)
+"""(name, numpy dtype, shape of one row, value for a new player) of every column, in the order of the class."""
+
+BORDER_COLUMNS: frozenset[str] = frozenset(column.name for column in fields(PlayerState) if column.metadata["border"])
+"""Columns that differ between runs with different zone maps."""
+
+
+def fresh(count: int) -> PlayerState:
+    """The state of ``count`` players who have just been given their slots."""
+    return PlayerState(
+        **{name: np.full((count, *shape), value, np.dtype(dtype)) for name, dtype, shape, value in COLUMNS}
+    )

@@ -1,0 +1,178 @@
+import type { Time } from "./clock.js";
+import { CHUNKS_MAX, type ChunkPayload, type ErrorPayload } from "./messages.js";
+import { ConnectionLost, RequestRefused } from "./requests.js";
+
+/** Index of a chunk: floor(x / 64), floor(z / 64). */
+export type ChunkIndex = readonly [cx: number, cz: number];
+
+/** Sends one `chunks` message and returns its `id`; undefined while there is no connection to send it on. */
+export type SendChunks = (want: readonly ChunkIndex[]) => number | undefined;
+
+/** Chunks kept, the longest unused going first: 64 x 64 of them are more than 4 km x 4 km. */
+const KEPT = 4096;
+
+/** A chunk that has not come for so long will not come, milliseconds. */
+const PATIENCE_MS = 10_000;
+
+/** Pause after a `rate_limited` that names none, milliseconds. */
+const PAUSE_MS = 1_000;
+
+interface Waiting {
+  readonly index: ChunkIndex;
+  readonly promise: Promise<ChunkPayload>;
+  readonly resolve: (chunk: ChunkPayload) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Static chunks of one world, asked for in batches with one message under way at a time. The cache belongs to a world
+ * hash: it outlives reconnects and is emptied when another world turns up.
+ */
+export class ChunkCache {
+  private worldHash: string | undefined;
+  private readonly cached = new Map<string, ChunkPayload>();
+  private readonly waiting = new Map<string, Waiting>();
+  /** Keys in the order in which they are to be asked for. */
+  private queue: string[] = [];
+  private asked: { readonly id: number; readonly keys: Set<string>; readonly timer: unknown } | undefined;
+  private pause: unknown;
+  private flushing = false;
+
+  constructor(
+    private readonly send: SendChunks,
+    private readonly time: Time,
+  ) {}
+
+  /** The chunk, if it is here. */
+  get(cx: number, cz: number): ChunkPayload | undefined {
+    const key = keyOf([cx, cz]);
+    const chunk = this.cached.get(key);
+    if (chunk !== undefined) {
+      this.cached.delete(key);
+      this.cached.set(key, chunk);
+    }
+    return chunk;
+  }
+
+  /** The chunk from the cache or the shard. Rejects when the shard refuses it, or does not send it within 10 s. */
+  load(cx: number, cz: number): Promise<ChunkPayload> {
+    const chunk = this.get(cx, cz);
+    if (chunk !== undefined) return Promise.resolve(chunk);
+    const key = keyOf([cx, cz]);
+    const known = this.waiting.get(key);
+    if (known !== undefined) return known.promise;
+    let resolve: (chunk: ChunkPayload) => void = () => undefined;
+    let reject: (error: Error) => void = () => undefined;
+    const promise = new Promise<ChunkPayload>((onChunk, onError) => {
+      resolve = onChunk;
+      reject = onError;
+    });
+    this.waiting.set(key, { index: [cx, cz], promise, resolve, reject });
+    this.queue.push(key);
+    this.flushSoon();
+    return promise;
+  }
+
+  /** A connection was welcomed to this world: asks for what is still wanted. */
+  connected(worldHash: string): void {
+    if (this.worldHash !== worldHash) this.cached.clear();
+    this.worldHash = worldHash;
+    this.flushSoon();
+  }
+
+  /** The connection is gone: what was under way will be asked for again on the next one. */
+  disconnected(): void {
+    if (this.asked !== undefined) this.queue.unshift(...this.asked.keys);
+    this.finish();
+  }
+
+  /** The client was closed for good. */
+  closed(): void {
+    this.disconnected();
+    for (const { reject } of this.waiting.values()) reject(new ConnectionLost("the client was closed"));
+    this.waiting.clear();
+    this.queue = [];
+  }
+
+  /** A `chunk` came. */
+  received(chunk: ChunkPayload): void {
+    const key = keyOf([chunk.cx, chunk.cz]);
+    this.cached.delete(key);
+    this.cached.set(key, chunk);
+    for (const oldest of this.cached.keys()) {
+      if (this.cached.size <= KEPT) break;
+      this.cached.delete(oldest);
+    }
+    this.waiting.get(key)?.resolve(chunk);
+    this.waiting.delete(key);
+    this.queue = this.queue.filter((each) => each !== key);
+    this.asked?.keys.delete(key);
+    if (this.asked?.keys.size === 0) this.finish();
+  }
+
+  /** An `error` came whose `re` is the `id` of the message under way: the rest of it will not come. */
+  refused(id: number, error: ErrorPayload): void {
+    if (this.asked?.id !== id) return;
+    const keys = [...this.asked.keys];
+    if (error.code === "rate_limited") {
+      this.queue.unshift(...keys);
+      this.pause = this.time.start(() => {
+        this.pause = undefined;
+        this.flushSoon();
+      }, error.retryAfterMs ?? PAUSE_MS);
+    } else {
+      this.fail(keys, new RequestRefused(error));
+    }
+    this.finish();
+  }
+
+  private finish(): void {
+    if (this.asked !== undefined) this.time.stop(this.asked.timer);
+    this.asked = undefined;
+    this.flushSoon();
+  }
+
+  private fail(keys: readonly string[], error: Error): void {
+    for (const key of keys) {
+      this.waiting.get(key)?.reject(error);
+      this.waiting.delete(key);
+    }
+  }
+
+  /** After the current task, so that a loop of `load` makes one message. */
+  private flushSoon(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    queueMicrotask(() => {
+      this.flushing = false;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    if (this.asked !== undefined || this.pause !== undefined || this.queue.length === 0) return;
+    const keys = this.queue.slice(0, CHUNKS_MAX);
+    const id = this.send(this.indices(keys));
+    if (id === undefined) return;
+    this.queue = this.queue.slice(keys.length);
+    const timer = this.time.start(() => {
+      const late = [...(this.asked?.keys ?? [])];
+      this.fail(late, new Error(`no answer for ${late.length} chunks within ${PATIENCE_MS} ms`));
+      this.finish();
+    }, PATIENCE_MS);
+    this.asked = { id, keys: new Set(keys), timer };
+  }
+
+  private indices(keys: readonly string[]): readonly ChunkIndex[] {
+    const found: ChunkIndex[] = [];
+    for (const key of keys) {
+      const waiting = this.waiting.get(key);
+      if (waiting !== undefined) found.push(waiting.index);
+    }
+    return found;
+  }
+}
+
+function keyOf([cx, cz]: ChunkIndex): string {
+  return `${cx},${cz}`;
+}

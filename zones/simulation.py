@@ -1,0 +1,120 @@
+"""The tick of one zone, on one screen. Pure: members' rows, their samples and the Tick in; rows and events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, PlacedAt, Tick
+from shared.constants import CELL_M, ROUNDS_MAX
+from shared.player_state import F64, U32, PlayerState
+from shared.world.zone_map import ZoneMap
+from zones import anticheat, border, movement, rows
+
+Slots = NDArray[np.intp]
+ReadSamples = Callable[[Slots, U32], Any]
+"""(slots, positions) -> (N,) records of ipc.layout.SAMPLE."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneWorld:
+    """What a zone knows of the world for good."""
+
+    zone: int
+    zone_map: ZoneMap
+    ground_m: float = 0.0
+
+    @property
+    def rect_m(self) -> F64:
+        """The zone's rectangle: x0, z0, x1, z1 in metres."""
+        rect: F64 = self.zone_map.rects_m[self.zone]
+        return rect
+
+    @property
+    def cells_per_side(self) -> int:
+        """The world's grid of cells is a square of this many."""
+        return self.zone_map.size_m // CELL_M
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tick had to say besides the rows."""
+
+    rows: rows.Rows
+    """(N, 8) of all members, as they are shown at the tick's time."""
+    judged: int
+    accepted: int
+    events: list[Event]
+
+
+def step(
+    world: ZoneWorld, tick: Tick, slots: Slots, generations: U32, state: PlayerState, heads: U32, read: ReadSamples
+) -> Outcome:
+    """Advance the members ``slots`` (N,), ascending, by one tick. Mutates every column of ``state`` (N,).
+
+    ``heads`` (N,) are the ring counters up to which samples belong to this tick.
+    """
+    events: list[Event] = []
+    for command in tick.commands:
+        _obey(command, tick, slots, generations, state, events)
+
+    judged = accepted = 0
+    for _round in range(ROUNDS_MAX):
+        who = np.flatnonzero(heads != state.tail)
+        if not len(who):
+            break
+        samples = read(slots[who], state.tail[who])
+        good = anticheat.judge(state, who, samples, world.zone_map.size_m)
+        movement.apply_samples(state, who[good], samples[good], world.ground_m)
+        state.tail[who] += np.uint32(1)
+        judged += len(who)
+        accepted += int(np.count_nonzero(good))
+
+    due = border.note_leaving(state, world.rect_m, tick.now_ms)
+    events.extend(_crossings(world, slots, generations, state, due, MESSAGES_PER_TICK_MAX - len(events)))
+    state.home[:] = border.home_cells(state.pos, state.home, world.cells_per_side)
+    state.cell[:] = border.listed_cells(state.home, world.rect_m, world.cells_per_side)
+    state.tick[:] = tick.tick
+
+    shown = movement.carried_forward(state, tick.now_ms)
+    return Outcome(rows.wire_rows(slots, state, shown), judged, accepted, events)
+
+
+def _obey(
+    command: Command, tick: Tick, slots: Slots, generations: U32, state: PlayerState, events: list[Event]
+) -> None:
+    index = int(np.searchsorted(slots, command.slot))
+    if index == len(slots) or slots[index] != command.slot or generations[index] != command.generation:
+        return  # the player it was meant for is gone; main counts commands that were not answered
+    state.pos[index] = (command.x, command.y, command.z)
+    state.vel[index] = 0.0
+    state.yaw[index] = command.yaw
+    state.sample_ms[index] = tick.now_ms
+    state.left_ms[index] = 0.0
+    state.epoch[index] += np.uint32(1)
+    if command.fresh:
+        state.seq[index] = -1
+        state.offset_ms[index] = np.inf
+    epoch = int(state.epoch[index])
+    events.append(
+        PlacedAt(command.slot, command.generation, epoch, command.x, command.y, command.z, command.yaw, command.reason)
+    )
+
+
+def _crossings(
+    world: ZoneWorld, slots: Slots, generations: U32, state: PlayerState, due: NDArray[np.bool_], room: int
+) -> list[Crossing]:
+    """The members beyond the border band whose place belongs to another zone; those who wait longest come first."""
+    who = np.flatnonzero(due)
+    targets = world.zone_map.zone_at(state.pos[who, 0], state.pos[who, 2])
+    abroad = targets != world.zone
+    who, targets = who[abroad], targets[abroad]
+    first = np.argsort(state.left_ms[who], kind="stable")[:room]
+    return [
+        Crossing(int(slots[index]), int(generations[index]), int(target), float(state.left_ms[index]))
+        for index, target in zip(who[first], targets[first], strict=True)
+    ]
