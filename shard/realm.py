@@ -19,7 +19,7 @@ from shard.memory import Memory
 from shard.slots import SlotPool
 from shared.constants import CELL_M
 from shared.ids import Generation, Slot
-from shared.messages import PlacedPayload, PlacedReason
+from shared.messages import MovePayload, PlacedPayload, PlacedReason
 from shared.vehicles import VEHICLE_INDEX
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
@@ -116,9 +116,9 @@ class Realm:
         """Move a car by the server's hand; ``client.placed`` tells when it is done."""
         self.barrier.command(Place(occupant.slot, occupant.generation, pose.x, pose.y, pose.z, pose.yaw, reason, fresh))
 
-    def occupant(self, player: str) -> Occupant | None:
+    def occupant(self, player: str | None) -> Occupant | None:
         """The player's body, unless it has none or it is leaving."""
-        occupant = self._by_player.get(player)
+        occupant = None if player is None else self._by_player.get(player)
         return None if occupant is None or occupant.leaving else occupant
 
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
@@ -190,9 +190,7 @@ class Realm:
             slot, generation = seat
             head = self.memory.ring.rewind(slot)
             vehicle = VEHICLE_INDEX[entry.vehicle]
-            self.memory.table.seat(
-                slot, generation, entry.player, entry.name, vehicle, int(self.memory.ring.heads[slot])
-            )
+            self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
             occupant = Occupant(entry, slot, generation, client)
             self._by_player[player] = self._by_slot[slot] = occupant
             pose = self._next_spawn()

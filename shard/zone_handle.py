@@ -24,9 +24,7 @@ class ZoneHandle:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=True)
         self.zone = spec.zone
-        self._process = context.Process(
-            target=worker_main, args=(spec, theirs), name=f"zone-{spec.zone}", daemon=True
-        )
+        self._process = context.Process(target=worker_main, args=(spec, theirs), name=f"zone-{spec.zone}", daemon=True)
         self._process.start()
         theirs.close()
         self._pipe = PipeEnd(ours)
@@ -99,5 +97,3 @@ class ZoneHandle:
     def _lost(self, fault: PipeClosed) -> ZoneLost:
         self._process.join(1.0)
         return ZoneLost(f"zone {self.zone} (pid {self._process.pid}) is gone, exit {self._process.exitcode}: {fault}")
-
-

@@ -1,0 +1,115 @@
+"""The shard put together: memory, fleet, realm, gateway; started in this order, ended in the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from contextlib import ExitStack, closing
+
+from setproctitle import setproctitle
+
+from ipc.block import BlockFault, remove_stale
+from ipc.layout import Geometry
+from shard.auth import KeyPools
+from shard.clock import ServerClock
+from shard.config import Config, StartFault
+from shard.gateway import Gateway, listen
+from shard.memory import Memory
+from shard.realm import Realm
+from shard.reception import Reception
+from shard.supervisor import Fleet, Supervisor
+from shard.zone_handle import ZoneLost
+from shared.world.zone_map import ZoneMap
+
+try:
+    from uvloop import Loop
+except ImportError:  # a platform without uvloop
+    Loop = asyncio.SelectorEventLoop  # type: ignore[assignment, misc]
+
+EXIT_FAILED = 1
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, keys: KeyPools) -> int:
+    """Run the shard until SIGTERM or Ctrl-C; returns the exit code. Raises StartFault when it cannot start."""
+    setproctitle("shard: main")
+    if stale := remove_stale():
+        log.warning("removed what a dead shard left", extra={"blocks": len(stale)})
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(config))
+        try:
+            memory = stack.enter_context(closing(Memory(_geometry(config))))
+        except BlockFault as fault:
+            raise StartFault(str(fault)) from None
+        zone_map = ZoneMap.split(config.world.size_m, config.zones)
+        fleet = Fleet(memory.instance, memory.geometry, config.world.size_m)
+        stack.callback(fleet.stop)
+        try:
+            fleet.wait_ready()
+        except ZoneLost as lost:
+            raise StartFault(f"a zone did not start: {lost}") from None
+        realm = Realm(
+            config.world,
+            zone_map,
+            memory,
+            fleet.handles,
+            1000.0 / config.tick_hz,
+            config.max_players,
+            audit=config.debug,
+        )
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(_serve(config, keys, realm, fleet, listener))
+
+
+async def _serve(config: Config, keys: KeyPools, realm: Realm, fleet: Fleet, listener: socket.socket) -> int:
+    """Tick and serve until told to stop or broken."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clock = ServerClock()
+    reception = Reception(realm, keys, config.tick_hz, clock.now_ms)
+    supervisor = Supervisor(realm, fleet, clock, 1000.0 / config.tick_hz, reception.ticked)
+    gateway = Gateway(config, reception, clock, listener)
+    ticking = loop.create_task(supervisor.run())
+    ticking.add_done_callback(lambda _: stop.set())
+    await gateway.open()
+    _announce(config, keys, realm, listener)
+    await stop.wait()
+    log.info("stopping", extra={"online": reception.online})
+    await gateway.close()
+    ticking.cancel()
+    try:
+        await ticking
+    except asyncio.CancelledError:
+        log.info("stopped", extra={"ticks": realm.tick, **realm.barrier.ledger.summary()})
+        return 0
+    except Exception:
+        log.exception("the shard cannot go on")
+    return EXIT_FAILED
+
+
+def _geometry(config: Config) -> Geometry:
+    """Rows for every player, and an eighth more for those whose slot rests after they left."""
+    return Geometry(config.max_players + config.max_players // 8 + 16, config.zones)
+
+
+def _announce(config: Config, keys: KeyPools, realm: Realm, listener: socket.socket) -> None:
+    """What an operator wants to see at start: address, world and zone map, auth mode, memory."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    world = realm.world
+    log.info("listening", extra={"url": f"ws://{shown}:{port}/ws", "origins": list(config.origins) or "any"})
+    log.info("world", extra={"preset": world.preset, "seed": world.seed, "size_m": world.size_m, "hash": world.hash})
+    for zone, rect in enumerate(realm.zone_map.rects_m.tolist()):
+        x0, z0, x1, z1 = map(round, rect)
+        log.info("zone", extra={"zone": zone, "x": f"{x0}..{x1}", "z": f"{z0}..{z1}"})
+    log.info("auth", extra={"keys": keys.describe()})
+    mib = realm.memory.total_bytes / 2**20
+    log.info(
+        "ready",
+        extra={"instance": realm.memory.instance, "players_max": config.max_players, "memory_mib": round(mib, 1)},
+    )

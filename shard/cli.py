@@ -1,0 +1,68 @@
+"""The command: settings and keys in, exit code out. 0 after a clean stop, 2 when nothing was started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from shard import logs
+from shard.auth import KeyFault, KeyPools, load_keys
+from shard.config import Config, ConfigFault, StartFault, parse_config
+from shard.dev_secret import read_or_create
+
+EXIT_NOT_STARTED = 2
+"""Bad settings, bad keys, or a machine that cannot run them: a restart alone does not help. argparse uses it, too."""
+
+
+def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
+    """Run the shard until it is told to stop; return the exit code. ``argv`` is without the program's name.
+
+    What keeps it from starting is one line on stderr, without traceback.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    env = os.environ if env is None else env
+    try:
+        config = parse_config(argv, env, is_tty=sys.stderr.isatty())
+        keys = choose_keys(config, env)
+        if config.check:
+            print(_summary(config, keys))
+            return 0
+        logs.configure(config.log_level, config.log_format)
+        from shard.app import run  # noqa: PLC0415 - a bad flag is refused before the whole server is loaded
+
+        return run(config, keys)
+    except (ConfigFault, KeyFault, StartFault) as fault:
+        print(f"shard: {fault}", file=sys.stderr)
+        return EXIT_NOT_STARTED
+
+
+def choose_keys(config: Config, env: Mapping[str, str]) -> KeyPools:
+    """The configured keys; with ``--dev``, where there is none, the throw-away secret. Raises KeyFault."""
+    keys = load_keys(env)
+    if not keys.is_empty:
+        return keys
+    if not config.dev:
+        raise KeyFault(
+            "no key to verify players with: set SUPABASE_JWT_SECRET (HS256) or SUPABASE_JWKS (ES256, RS256), "
+            "or use --dev on a developer's machine"
+        )
+    return replace(keys, secret=read_or_create(config.dev_secret_file))
+
+
+def _summary(config: Config, keys: KeyPools) -> str:
+    """What would run, for ``--check``: a line per subject."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    port = str(config.port) if config.port else "any free port"
+    world = config.world
+    return "\n".join(
+        (
+            f"listen   ws://{host}:{port}/ws, origins: {', '.join(config.origins) or 'any'}",
+            f"world    {world.preset}, seed {world.seed}, {world.size_m} m, hash {world.hash}",
+            f"size     {config.zones} zones at {config.tick_hz} Hz, {config.max_players} players",
+            f"keys     {keys.describe()}",
+            f"logs     {config.log_level}, {config.log_format}",
+            f"mode     {'development' if config.dev else 'normal'}{', invariants checked' if config.debug else ''}",
+        )
+    )

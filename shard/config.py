@@ -1,0 +1,300 @@
+"""Every setting of the shard, read once at start: flags over environment over defaults.
+
+Arguments and environment come in, a frozen Config or a ConfigFault comes out; nothing else is read. To add a setting:
+a row in _OPTIONS, a field in Config, a line in parse_config. Keys and secrets are no settings: ``shard/auth.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
+
+from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
+from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
+from shared.world.zone_map import TooManyZones, ZoneMap
+
+VERSION = "0.1.0"
+"""Release of this server, as in pyproject.toml."""
+
+TICK_HZ_MIN = 5
+"""Below, a client that interpolates two ticks behind shows cars more than 400 ms late."""
+TICK_HZ_MAX = 60
+"""Above, a period leaves no room for eight rounds of judging and a frame to every socket."""
+
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["text", "json"]
+T = TypeVar("T")
+
+_LOG_LEVELS: Final[dict[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
+_SWITCH: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})?")
+_DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
+
+
+class ConfigFault(ValueError):
+    """A setting cannot be used. The text is one line that names the setting and the fix."""
+
+
+class StartFault(Exception):
+    """The settings are good, but this machine cannot run them now: the port is taken, /dev/shm is too small.
+
+    Raised by the shells during start. The text is one line that names the cause and the fix; the exit code is 2.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What this shard runs with. Every value is in range, and the zones fit the world."""
+
+    host: str
+    """Address or name to listen on. With ``dev`` always a loopback one."""
+    port: int
+    """TCP port; 0 means any free one."""
+    origins: tuple[str, ...]
+    """Values of the Origin header that are let in, compared exactly. Empty: any."""
+    world: World
+    zones: int
+    """Zone processes."""
+    tick_hz: int
+    """Ticks per second."""
+    max_players: int
+    """Player slots: rows of every block."""
+    log_level: LogLevel
+    log_format: LogFormat
+    dev: bool
+    """A developer's machine: loopback only, and a throw-away key where none is configured."""
+    debug: bool
+    """Check the invariants on every tick."""
+    check: bool
+    """Validate, print what would run, and exit."""
+    dev_secret_file: Path
+    """Where the throw-away HS256 secret of ``dev`` is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """One setting: how it is written, where it is listed, and what it is when nobody sets it."""
+
+    group: str
+    flag: str
+    env: str
+    metavar: str | None
+    """None: a switch, without a value."""
+    default: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        return self.flag[2:].replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The text of one setting and where it was written: a flag, an environment name."""
+
+    where: str
+    text: str
+
+    def fault(self, rule: str) -> ConfigFault:
+        shown = self.text if len(self.text) <= 60 else self.text[:60] + "..."
+        return ConfigFault(f"{self.where}: {rule}, not {shown!r}")
+
+
+_OPTIONS: Final = (
+    _Option("network", "--host", "SHARD_HOST", "ADDRESS", "", "where to listen (0.0.0.0; with --dev 127.0.0.1)"),
+    _Option("network", "--port", "SHARD_PORT", "N", "8765", "TCP port; 0 takes any free one"),
+    _Option(
+        "network",
+        "--origin",
+        "SHARD_ORIGINS",
+        "URL",
+        "",
+        "admit pages of this origin only, compared exactly; repeat or use commas",
+    ),
+    _Option("world", "--world", "SHARD_WORLD", "PRESET", PRESETS[0], f"one of: {', '.join(PRESETS)}"),
+    _Option("world", "--seed", "SHARD_SEED", "N", "1", "what the world is grown from, 32 bits"),
+    _Option("world", "--world-size", "SHARD_WORLD_SIZE", "M", "4096", "edge in metres, a multiple of 64"),
+    _Option("size", "--zones", "SHARD_ZONES", "N", "8", f"zone processes, 1 to {ZONES_MAX}"),
+    _Option(
+        "size", "--tick-hz", "SHARD_TICK_HZ", "HZ", str(TICK_HZ), f"ticks per second, {TICK_HZ_MIN} to {TICK_HZ_MAX}"
+    ),
+    _Option("size", "--max-players", "SHARD_MAX_PLAYERS", "N", str(PLAYERS_DEFAULT), f"slots, 1 to {PLAYERS_MAX}"),
+    _Option("logs", "--log-level", "SHARD_LOG_LEVEL", "LEVEL", "info", f"one of: {', '.join(_LOG_LEVELS)}"),
+    _Option("logs", "--log-format", "SHARD_LOG_FORMAT", "FORMAT", "auto", "text, json; auto is text on a terminal"),
+    _Option(
+        "development",
+        "--dev",
+        "SHARD_DEV",
+        None,
+        "off",
+        "listen on loopback only; where no key is configured, use a throw-away one",
+    ),
+    _Option(
+        "development",
+        "--dev-secret-file",
+        "SHARD_DEV_SECRET_FILE",
+        "PATH",
+        ".dev-secret",
+        "where the throw-away key is kept",
+    ),
+    _Option("development", "--debug", "SHARD_DEBUG", None, "off", "check the invariants on every tick"),
+)
+
+
+def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = False) -> Config:
+    """Read the settings from ``argv`` (without the program's name) and ``env``.
+
+    An empty environment value counts as not set. ``is_tty`` says whether the log goes to a terminal. Raises
+    ConfigFault, or SystemExit(0) after printing for ``--help`` and ``--version``.
+    """
+    flags = vars(_parser().parse_args(list(argv)))
+    given = {option.key: _given(option, flags[option.key], env) for option in _OPTIONS}
+    dev = _switch(given["dev"])
+    world = _world(given)
+    log_formats: dict[str, LogFormat] = {"auto": "text" if is_tty else "json", "text": "text", "json": "json"}
+    return Config(
+        host=_host(given["host"], dev),
+        port=_integer(given["port"], 0, 65535),
+        origins=_origins(given["origin"]),
+        world=world,
+        zones=_zones(given["zones"], world),
+        tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
+        max_players=_integer(given["max_players"], 1, PLAYERS_MAX),
+        log_level=_choice(given["log_level"], _LOG_LEVELS),
+        log_format=_choice(given["log_format"], log_formats),
+        dev=dev,
+        debug=_switch(given["debug"]),
+        check=flags["check"],
+        dev_secret_file=_path(given["dev_secret_file"]),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are ConfigFaults; ``--help`` and ``--version`` still print and exit 0."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigFault(f"{' '.join(message.split())}; see --help")
+
+
+def _parser() -> _Parser:
+    """All flags. Values stay text here: flags and environment are converted, and refused, in one place."""
+    parser = _Parser(
+        prog="python -m shard",
+        description="Run one shard: a persistent world, its zone processes, and the WebSocket server in front of them.",
+        epilog="Flags win over the environment names in brackets. Keys come from SUPABASE_JWT_SECRET or SUPABASE_JWKS.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"shard {VERSION}, protocol {PROTOCOL_VERSION}")
+    parser.add_argument("--check", action="store_true", help="validate settings and keys, print what would run, exit")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in _OPTIONS:
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        default = f" (default {option.default})" if option.default else ""
+        text = f"{option.help}{default} [{option.env}]"
+        group = groups[option.group]
+        if option.metavar is None:
+            group.add_argument(option.flag, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            action = "append" if option.flag == "--origin" else "store"
+            group.add_argument(option.flag, action=action, metavar=option.metavar, help=text)
+    return parser
+
+
+def _given(option: _Option, flag: str | bool | list[str] | None, env: Mapping[str, str]) -> _Given:
+    """The text that holds for ``option``; ``flag`` is what the command line said, None for nothing."""
+    if isinstance(flag, bool):
+        return _Given(option.flag, "on" if flag else "off")
+    if isinstance(flag, list):
+        return _Given(option.flag, ",".join(flag))
+    if flag is not None:
+        return _Given(option.flag, flag)
+    if env.get(option.env):
+        return _Given(option.env, env[option.env])
+    return _Given("default", option.default)
+
+
+def _integer(given: _Given, low: int, high: int) -> int:
+    if re.fullmatch(r"-?[0-9]{1,15}", given.text) and low <= int(given.text) <= high:
+        return int(given.text)
+    raise given.fault(f"must be a whole number from {low} to {high}")
+
+
+def _switch(given: _Given) -> bool:
+    if given.text.lower() in _SWITCH:
+        return _SWITCH[given.text.lower()]
+    raise given.fault("must be 1 or 0")
+
+
+def _choice(given: _Given, choices: Mapping[str, T]) -> T:
+    if given.text in choices:
+        return choices[given.text]
+    raise given.fault(f"must be one of {', '.join(choices)}")
+
+
+def _path(given: _Given) -> Path:
+    if given.text and "\0" not in given.text:
+        return Path(given.text)
+    raise given.fault("must be the path of a file")
+
+
+def _host(given: _Given, dev: bool) -> str:
+    """An address or a name, without port; with ``dev`` a loopback one, so that its key never faces a network."""
+    if given.where == "default":
+        return "127.0.0.1" if dev else "0.0.0.0"
+    try:
+        loopback = ipaddress.ip_address(given.text).is_loopback
+    except ValueError:
+        if not _HOST.fullmatch(given.text):
+            raise given.fault("must be an address or a name, the port goes into --port") from None
+        loopback = given.text.lower() == "localhost"
+    if dev and not loopback:
+        raise given.fault("must be 127.0.0.1, ::1 or localhost with --dev; leave it out, or leave --dev out")
+    return given.text
+
+
+def _origins(given: _Given) -> tuple[str, ...]:
+    """The admitted origins, each once. One that a browser never sends in this form would lock everyone out: refused."""
+    if given.where == "default":
+        return ()
+    origins = dict.fromkeys(part.strip() for part in given.text.split(","))
+    for origin in origins:
+        match = _ORIGIN.fullmatch(origin)
+        if not match or (match["scheme"], match["port"]) in _DEFAULT_PORTS:
+            rule = "must be as browsers send it, like https://play.example.com: lower case, no path, no default port"
+            raise _Given(given.where, origin).fault(rule)
+    return tuple(origins)
+
+
+def _world(given: Mapping[str, _Given]) -> World:
+    preset = _choice(given["world"], {name: name for name in PRESETS})
+    seed = _integer(given["seed"], 0, 2**32 - 1)
+    size_m = _integer(given["world_size"], WORLD_SIZE_MIN_M, WORLD_SIZE_MAX_M)
+    try:
+        return World(preset=preset, seed=seed, size_m=size_m)
+    except WorldFault as fault:
+        raise ConfigFault(f"{given['world_size'].where}: {fault}") from None
+
+
+def _zones(given: _Given, world: World) -> int:
+    zones = _integer(given, 1, ZONES_MAX)
+    try:
+        ZoneMap.split(world.size_m, zones)
+    except TooManyZones as fault:
+        raise ConfigFault(f"{given.where}: {fault}") from None
+    return zones

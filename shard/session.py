@@ -1,0 +1,185 @@
+"""What one connection may do next.
+
+A connection begins CONNECTING, with one try to authenticate within AUTH_TIMEOUT_S. A good token moves the player to
+the LOBBY; ``enter`` moves it into the WORLD, ``leave`` back. Whoever is removed, replaced, or loses the socket is
+CLOSED, which nothing leaves. Messages are handled in the order in which they arrive, each before the next is looked
+at; what a message demands of the rest of main is returned as commands, so that this file decides and touches nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from shared.messages import (
+    TYPE_OF,
+    Auth,
+    ClientFault,
+    ClientMessage,
+    CloseCode,
+    Enter,
+    EnterPayload,
+    Error,
+    ErrorCode,
+    ErrorPayload,
+    Leave,
+    Move,
+    Ping,
+    Pong,
+    PongPayload,
+    Respawn,
+    ServerMessage,
+    State,
+)
+
+AUTH_TIMEOUT_S: Final = 5.0
+"""A browser sends the token at once; a socket that does not is not a player."""
+
+FAULTS_MAX: Final = 3
+FAULTS_WINDOW_MS: Final = 10_000.0
+"""Malformed messages within this window that end a connection: one is an accident, three are a program."""
+
+Step: TypeAlias = Literal["authenticated", "enter", "leave", "closed"]
+
+TRANSITIONS: Final[dict[tuple[State, Step], State]] = {
+    (State.CONNECTING, "authenticated"): State.LOBBY,
+    (State.CONNECTING, "closed"): State.CLOSED,  # refused, timed out, or gone
+    (State.LOBBY, "enter"): State.WORLD,
+    (State.LOBBY, "closed"): State.CLOSED,
+    (State.WORLD, "leave"): State.LOBBY,
+    (State.WORLD, "closed"): State.CLOSED,
+}
+"""All transitions; one that is not listed is a bug of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Check a token; the verdict comes back through ``authenticated`` or ``refused``."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoIn:
+    """Give the player a body."""
+
+    wish: EnterPayload
+
+
+@dataclass(frozen=True, slots=True)
+class GoOut:
+    """Take the body away and welcome the player back to the lobby."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """Respawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send a message."""
+
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Send the error, then close with the code."""
+
+    code: CloseCode
+    error: ErrorCode
+    message: str
+
+
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Say | Close
+
+
+class Session:
+    """One connection's standing. Methods return what is to be done."""
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTING
+        self.player: str | None = None
+        """The token's ``sub``, once verified."""
+        self.expires_at_s = 0.0
+        self._faults: deque[float] = deque(maxlen=FAULTS_MAX)
+
+    def receive(self, message: ClientMessage, now_ms: float) -> Command | None:
+        """One whole message, in the order of arrival."""
+        if self.state is State.CLOSED:
+            return None
+        if isinstance(message, Auth):
+            return Verify(message.payload.token)
+        if self.state is State.CONNECTING:
+            return Close(CloseCode.AUTH_FAILED, "auth_failed", "the first message must be `auth`")
+        kind = TYPE_OF[type(message)]
+        if self.state not in message.states:
+            if isinstance(message, Move):
+                return None  # sent before the client learned that it is out: nobody's fault
+            return self.refuse(
+                "not_allowed", f"`{TYPE_OF[type(message)]}` is not allowed in the {self.state}", message.id
+            )
+        match message:
+            case Enter():
+                return GoIn(message.payload)
+            case Leave():
+                self._step("leave")
+                return GoOut()
+            case Respawn():
+                return PutBack()
+            case Ping():
+                return Say(Pong(PongPayload(message.payload.t, now_ms), re=message.id))
+            case _:
+                return self.refuse("unsupported", f"this shard has no `{kind}` yet", message.id)
+
+    def fault(self, fault: ClientFault, now_ms: float) -> Command | None:
+        """Bytes that are no message."""
+        if self.state is State.CLOSED:
+            return None
+        self._faults.append(now_ms)
+        full = len(self._faults) == FAULTS_MAX
+        if self.state is State.CONNECTING or (full and now_ms - self._faults[0] < FAULTS_WINDOW_MS):
+            return Close(CloseCode.MALFORMED, fault.code, fault.message)
+        return self.refuse(fault.code, fault.message)
+
+    def authenticated(self, player: str, expires_at_s: float) -> Literal["first", "refresh", "other"]:
+        """The token was good. "other": a refresh with another player's token, which is no refresh."""
+        if self.player is None:
+            self._step("authenticated")
+            self.player, self.expires_at_s = player, expires_at_s
+            return "first"
+        if player != self.player:
+            return "other"
+        self.expires_at_s = expires_at_s
+        return "refresh"
+
+    def refused(self, error: ErrorCode, message: str) -> Command:
+        """The token was not good: the end of a new connection, but an old token runs on."""
+        if self.player is not None:
+            return self.refuse(error, message)
+        codes = {"token_expired": CloseCode.TOKEN_EXPIRED, "forbidden": CloseCode.FORBIDDEN}
+        return Close(codes.get(error, CloseCode.AUTH_FAILED), error, message)
+
+    def timed_out(self) -> Command | None:
+        """AUTH_TIMEOUT_S are over."""
+        if self.state is not State.CONNECTING:
+            return None
+        return Close(CloseCode.AUTH_TIMEOUT, "auth_timeout", f"no `auth` within {AUTH_TIMEOUT_S:.0f} s")
+
+    def entered(self) -> None:
+        """A GoIn was carried out."""
+        self._step("enter")
+
+    def closed(self) -> None:
+        """The connection is over. Idempotent."""
+        if self.state is not State.CLOSED:
+            self._step("closed")
+
+    def refuse(self, error: ErrorCode, message: str, re: int | None = None) -> Say:
+        """The answer to a message that cannot be obeyed."""
+        return Say(Error(ErrorPayload(error, message), re=re))
+
+    def _step(self, step: Step) -> None:
+        self.state = TRANSITIONS[self.state, step]
