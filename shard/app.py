@@ -85,7 +85,8 @@ async def _serve(config: Config, keys: KeyPools, realm: Realm, fleet: Fleet, lis
     try:
         await ticking
     except asyncio.CancelledError:
-        log.info("stopped", extra={"ticks": realm.tick, **realm.barrier.ledger.summary()})
+        handoffs = {f"handoff_{name}": value for name, value in realm.barrier.ledger.summary().items()}
+        log.info("stopped", extra={"ticks": realm.tick, "late_ticks": supervisor.late_ticks, **handoffs})
         return 0
     except Exception:
         log.exception("the shard cannot go on")

@@ -24,7 +24,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def configure(level: str, format: Literal["text", "json"], stream: TextIO | None = None) -> None:
     """Send every log record of ``level`` and above to ``stream``, stderr by default. Replaces what was there before.
 
-    ``websockets`` stays at info or above whatever the level: its debug lines print frames, and frames carry tokens.
+    ``websockets`` stays at warning or above whatever the level: its debug lines print frames, and frames carry tokens;
+    its info lines tell of every connection that opens or closes.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if format == "text" else JsonFormatter())
@@ -32,7 +33,7 @@ def configure(level: str, format: Literal["text", "json"], stream: TextIO | None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
-    logging.getLogger("websockets").setLevel(max(number, logging.INFO))
+    logging.getLogger("websockets").setLevel(max(number, logging.WARNING))
 
 
 class TextFormatter(logging.Formatter):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from ipc.control import Done, Place, PlacedAt
+from ipc.control import Done, Place, PlacedAt, Seat
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.fanout import CellNews, Fanout, Socket
@@ -82,6 +82,7 @@ class Realm:
         self._by_slot: dict[int, Occupant] = {}
         self._waiting: dict[str, tuple[Entry, Client]] = {}
         """Players who will enter as soon as a slot is rested and their last body is gone: nobody has two."""
+        self._freed: list[Seat] = []
         self._spawned = 0
 
     # --- players
@@ -164,10 +165,7 @@ class Realm:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
             self._placed(placed, done.tick)
-        for slot, _ in committed.freed:
-            occupant = self._by_slot.pop(slot)
-            del self._by_player[occupant.entry.player]
-            self._pool.give_back(occupant.slot, self.now_ms)
+        self._freed += committed.freed
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""
@@ -178,6 +176,11 @@ class Realm:
             cells.add(desk.cells, self.tick - desk.committed, fresh)
             desk.shown = desk.committed
         self.fanout.publish(self.tick, self.now_ms, self.memory.table.committed("home"), cells)
+        for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
+            occupant = self._by_slot.pop(slot)
+            del self._by_player[occupant.entry.player]
+            self._pool.give_back(occupant.slot, self.now_ms)
+        self._freed.clear()
 
     def _seat_waiting(self) -> None:
         for player, (entry, client) in list(self._waiting.items()):

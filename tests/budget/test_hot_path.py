@@ -1,0 +1,197 @@
+"""What the hot path of the main process does, counted: per move, per snapshot, per group."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from shard.connection import Connection
+from shared.constants import RING_PENDING_MAX
+from shared.messages import Error, Snapshot, decode_server
+from tests.socket_shard import SocketClient, SocketShard
+from tests.stepper import payload_of
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts what is put off for later: a task's wake-up and a queue's are both a ``call_soon``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put_off = 0
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
+        self.put_off += 1
+        return super().call_soon(callback, *args, context=context)
+
+
+def run(test: Callable[[CountingLoop], Coroutine[Any, Any, None]]) -> None:
+    """Run a test on a counting loop."""
+    loop = CountingLoop()
+    try:
+        loop.run_until_complete(test(loop))
+    finally:
+        loop.close()
+
+
+def masked(payload: bytes) -> bytes:
+    """A client's text frame."""
+    return Frame(Opcode.TEXT, payload).serialize(mask=True)
+
+
+def read_socket(loop: CountingLoop, connection: Connection) -> None:
+    """Have the loop read what has arrived for ``connection``, and nothing else."""
+    connection.transport._read_ready()  # type: ignore[attr-defined]
+
+
+def server_side(shard: SocketShard, client: SocketClient) -> Connection:
+    """The shard's end of a client's connection."""
+    occupant = shard.realm.occupant(client.player)
+    assert occupant is not None
+    assert isinstance(occupant.client, Connection)
+    return occupant.client
+
+
+def test_a_move_is_in_the_ring_when_the_socket_callback_returns_and_wakes_nobody() -> None:
+    async def test(loop: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            placed = await client.enter(shard)
+            connection, slot = server_side(shard, client), placed.payload.slot
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            for number in range(20):
+                raw.send(masked(client.move(100.0, 100.0)))
+                put_off = loop.put_off
+                read_socket(loop, connection)
+                assert shard.memory.ring.pending(slot) == number + 1
+                assert loop.put_off == put_off
+
+    run(test)
+
+
+def test_moves_in_one_segment_or_in_slices_all_arrive_in_order() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            placed = await client.enter(shard)
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            raw.send(b"".join(masked(client.move(100.0 + number, 100.0)) for number in range(5)))
+            for byte in masked(client.move(105.0, 100.0)):
+                raw.send(bytes([byte]))
+                await asyncio.sleep(0.0005)
+            whole = masked(client.move(106.0, 100.0))
+            raw.send(whole[:3])
+            await asyncio.sleep(0.01)
+            raw.send(whole[3:] + masked(client.move(107.0, 100.0)))  # looks like a whole frame at neither end
+            await asyncio.sleep(0.02)
+            assert shard.memory.ring.pending(placed.payload.slot) == 8
+            shard.tick()
+            assert shard.memory.table.committed("seq")[placed.payload.slot] == 8
+            assert shard.memory.table.committed("pos")[placed.payload.slot][0] == 107.0
+
+    run(test)
+
+
+@pytest.mark.parametrize("before", [b"", b"x"])  # nothing: the parser has taken the header, and its buffer is empty
+def test_a_frame_inside_a_frame_is_not_taken_for_one(before: bytes) -> None:
+    """The second chunk is, by itself, a whole frame with a move; in truth it is the rest of a message's payload."""
+
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            placed = await client.enter(shard)
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            inner = masked(client.move(100.0, 100.0))
+            length = len(before) + len(inner)
+            raw.send(
+                struct.pack("!BBH4s", 0x81, 0x80 | 126, length, bytes(4)) + before
+            )  # zeros mask nothing
+            await asyncio.sleep(0.02)
+            raw.send(inner)
+            await asyncio.sleep(0.02)
+            assert shard.memory.ring.pending(placed.payload.slot) == 0
+            while not isinstance(message := await client.receive(), Error):
+                pass
+            assert message.payload.code == "malformed"
+
+    run(test)
+
+
+def test_a_full_ring_stops_the_reading_and_loses_nothing() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            placed = await client.enter(shard)
+            slot, sent = placed.payload.slot, RING_PENDING_MAX + 40
+            for _number in range(sent):
+                await client.socket.send(client.move(100.0, 100.0), text=True)
+            for _turn in range(20):
+                await asyncio.sleep(0.005)
+                assert shard.memory.ring.pending(slot) <= RING_PENDING_MAX
+            assert shard.memory.ring.pending(slot) == RING_PENDING_MAX
+            assert shard.reception.waiting
+            assert not server_side(shard, client).transport.is_reading()
+            for _turn in range(sent // 8 + 2):
+                shard.tick()
+                await asyncio.sleep(0.002)
+            assert shard.memory.table.committed("seq")[slot] == sent
+            assert not shard.reception.waiting
+            assert server_side(shard, client).transport.is_reading()
+
+    run(test)
+
+
+class CountingTransport:
+    """Stands in front of a connection's transport and keeps what is written."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Note and pass on."""
+        self.written.append(data)
+        self._transport.write(data)
+
+
+def test_a_snapshot_is_one_write_per_socket_and_one_join_per_group() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with AsyncExitStack() as stack:
+            shard = await stack.enter_async_context(SocketShard.open(zones=2, size_m=512))
+            clients = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(9)]
+            homes = [(100.0, 100.0), (300.0, 100.0), (300.0, 300.0)]
+            for number, client in enumerate(clients):
+                await client.authenticate(number)
+                await client.enter(shard)
+                shard.put(client.player, *homes[number % 3])
+            for _settle in range(5):
+                shard.tick()
+            transports = []
+            for client in clients:
+                connection = server_side(shard, client)
+                connection.transport = counting = CountingTransport(connection.transport)  # type: ignore[assignment]
+                transports.append(counting)
+            for tick in range(3):
+                joins = shard.realm.fanout.joins
+                for number, client in enumerate(clients):  # everybody moves within its home cell
+                    x, z = homes[number % 3]
+                    shard.put(client.player, x + 1 + tick, z)
+                shard.tick()
+                assert shard.realm.fanout.joins - joins == len(homes)
+            for transport in transports:
+                kinds = [type(decode_server(payload_of(data))) for data in transport.written]
+                assert kinds.count(Snapshot) == 3
+                assert len(kinds) == 6  # and the three `placed` that the server's moves cost
+            shared = {id(transport.written[-1]) for transport in transports}
+            assert len(shared) == len(homes), "those who see the same were written the same bytes object"
+
+    run(test)

@@ -1,0 +1,128 @@
+"""A shard with real sockets whose ticks are made by hand: gateway, reception and realm on this loop, zones inline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from scripts.mint_token import mint
+from shard.auth import load_keys
+from shard.clock import ServerClock
+from shard.config import parse_config
+from shard.gateway import Gateway, listen
+from shard.reception import Reception
+from shared.messages import (
+    Auth,
+    AuthPayload,
+    ClientMessage,
+    Enter,
+    EnterPayload,
+    Move,
+    MovePayload,
+    Placed,
+    ServerMessage,
+    decode_server,
+    encode,
+)
+from tests.stepper import PERIOD_MS, ShardStepper
+
+SECRET = "a secret for tests that is long enough"
+
+
+def player_id(number: int) -> str:
+    """A player's ``sub``."""
+    return str(UUID(int=number + 1))
+
+
+def token(number: int, lifetime_s: float = 3600) -> str:
+    """A valid token of player ``number``."""
+    return mint(SECRET, player_id(number), time.time(), lifetime_s)
+
+
+class SocketShard(ShardStepper):
+    """``tick`` runs one tick over whatever has arrived."""
+
+    def __init__(self, zones: int = 2, size_m: int = 512, players: int = 64) -> None:
+        super().__init__(zones=zones, size_m=size_m, players=players)
+        self.clock = ServerClock()
+        config = parse_config(["--dev", "--port", "0", "--world-size", str(size_m), "--zones", str(zones)], {})
+        keys = load_keys({"SUPABASE_JWT_SECRET": SECRET})
+        self.reception = Reception(self.realm, keys, 1000.0 / PERIOD_MS, self.clock.now_ms)
+        self._listener = listen(config)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self.port}/ws"
+        self.gateway = Gateway(config, self.reception, self.clock, self._listener)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, zones: int = 2, size_m: int = 512, players: int = 64) -> AsyncIterator[SocketShard]:
+        """A shard that accepts connections."""
+        with cls(zones, size_m, players) as shard:
+            await shard.gateway.open()
+            try:
+                yield shard
+            finally:
+                await shard.gateway.close()
+
+    def tick(self) -> None:
+        """One tick at the present time."""
+        self.realm.begin_tick(self.clock.now_ms())
+        self.collect()
+        self.realm.end_tick()
+        self.reception.ticked()
+
+
+@dataclass
+class SocketClient:
+    """A plain WebSocket client of a SocketShard."""
+
+    socket: ClientConnection
+    player: str = ""
+    epoch: int = 0
+    seq: int = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, shard: SocketShard) -> AsyncIterator[SocketClient]:
+        """A connected client that has not said anything."""
+        async with connect(shard.url, proxy=None, compression=None, ping_interval=None) as socket:
+            yield cls(socket)
+
+    async def send(self, message: ClientMessage) -> None:
+        """Send one message."""
+        await self.socket.send(encode(message), text=True)
+
+    async def receive(self, timeout_s: float = 5.0) -> ServerMessage:
+        """The next message. Raises TimeoutError, or ConnectionClosed."""
+        async with asyncio.timeout(timeout_s):
+            return decode_server(await self.socket.recv(decode=False))
+
+    async def authenticate(self, number: int) -> None:
+        """Authenticate as player ``number``; ends in the lobby."""
+        self.player = player_id(number)
+        await self.send(Auth(AuthPayload(token(number))))
+        await self.receive()
+        await self.receive()
+
+    async def enter(self, shard: SocketShard) -> Placed:
+        """Go into the world."""
+        await self.send(Enter(EnterPayload()))
+        while shard.realm.occupant(self.player) is None:
+            await asyncio.sleep(0.001)
+            shard.tick()
+        while True:
+            message = await self.receive()
+            if isinstance(message, Placed):
+                self.epoch = message.payload.epoch
+                return message
+
+    def move(self, x: float, z: float) -> bytes:
+        """The next sample, encoded."""
+        self.seq += 1
+        return encode(Move(MovePayload(self.epoch, self.seq, time.monotonic() * 1000, x, z, 0.0, 0.0, 0.0)))
