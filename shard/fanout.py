@@ -6,7 +6,7 @@ bytes and all; nothing here is done per watcher but to hand that frame to its so
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,14 +37,15 @@ class CellNews:
     news: dict[int, bytes] = field(default_factory=dict)
     """What watchers of a cell are told; absent: nothing changed."""
 
-    def add(self, cells: Iterable[EncodedCell], late_ticks: int, fresh: bool) -> None:
+    def add(self, cells: Iterable[EncodedCell], late_ticks: int, fresh: bool, released: Collection[int] = ()) -> None:
         """Take the cells of one zone. ``fresh``: not shown yet; otherwise the zone is late and its last cells stand.
 
-        ``late_ticks``: how much older than the frame the cells are.
+        ``late_ticks``: how much older than the frame the cells are. ``released``: slots that the zone has been told to
+        release since; they may be shown elsewhere by now, so a late cell must not list them again.
         """
         for cell, _, full, news in cells:
             if full:
-                self.full[cell] = _marked(full, late_ticks)
+                self.full[cell] = _marked(_without(full, released) if released else full, late_ticks)
             if fresh and news:
                 self.news[cell] = _marked(news, late_ticks)
             elif not fresh and full:
@@ -53,6 +54,14 @@ class CellNews:
 
 def _marked(cell: bytes, late_ticks: int) -> bytes:
     return b'{"late":%d,%b' % (late_ticks, cell[1:]) if late_ticks else cell
+
+
+def _without(full: bytes, slots: Collection[int]) -> bytes:
+    """A full cell less the given slots. Parses JSON: for the rare tick in which a zone is late with releases."""
+    cell = orjson.loads(full)
+    for key in ("who", "at"):
+        cell[key] = [row for row in cell[key] if row[0] not in slots]
+    return orjson.dumps(cell)
 
 
 class Fanout:

@@ -173,7 +173,8 @@ class Realm:
         for desk in self.barrier.desks:
             fresh = desk.committed != desk.shown
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
-            cells.add(desk.cells, self.tick - desk.committed, fresh)
+            released = () if desk.outstanding is None else {slot for slot, _ in desk.outstanding.released}
+            cells.add(desk.cells, self.tick - desk.committed, fresh, released)
             desk.shown = desk.committed
         self.fanout.publish(self.tick, self.now_ms, self.memory.table.committed("home"), cells)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first

@@ -1,0 +1,297 @@
+"""One real client: a connection, a driver, a referee, and the little state machine between them.
+
+The fleet calls ``step`` twenty times a second; everything else happens when a message comes. ``clock`` gives seconds
+of this process and is the same for all its bots.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from scripts.bots.connection import BotConnection
+from scripts.bots.cross_check import CrossCheck
+from scripts.bots.driver import CarState, Driver
+from scripts.bots.referee import LATENCY_UNITS_PER_S, Referee
+from scripts.bots.rules import Kind
+from scripts.bots.tally import Tally
+from scripts.bots.truth import BorderCrossings, Track
+from shared.messages import (
+    Auth,
+    AuthPayload,
+    ClientMessage,
+    Enter,
+    EnterPayload,
+    Error,
+    Leave,
+    Lobby,
+    Move,
+    MovePayload,
+    Ping,
+    PingPayload,
+    Placed,
+    PlacedPayload,
+    Pong,
+    Queued,
+    Snapshot,
+    SnapshotPayload,
+    Welcome,
+    WelcomePayload,
+    decode_server,
+    encode,
+)
+from shared.world.world import Pose
+
+PING_S = 2.0
+LOBBY_PAUSE_S = (1.0, 6.0)
+"""How long a bot that left on its own stays away: shorter and longer than a slot rests."""
+TIME_ROWS_EVERY = 7
+"""Of a large swarm's snapshots every so many-th gives latencies; prime, so that no pattern of ticks is favoured."""
+
+
+class Phase(enum.StrEnum):
+    """Where a bot stands, as far as it knows."""
+
+    CLOSED = "closed"
+    AUTH_SENT = "auth sent"
+    LOBBY = "lobby"
+    ENTER_SENT = "enter sent"
+    QUEUED = "queued"
+    WORLD = "world"
+    LEAVE_SENT = "leave sent"
+
+
+WAITING = (Phase.AUTH_SENT, Phase.ENTER_SENT, Phase.LEAVE_SENT)
+"""Phases that the shard has to end with an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a bot is."""
+
+    number: int
+    player: str
+    token: str
+    name: str
+    vehicle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all bots of a process share."""
+
+    tally: Tally
+    cross_check: CrossCheck
+    clock: Callable[[], float]
+    lag_s: Callable[[], float]
+    """By how much the process is behind its own schedule."""
+    time_rows_every: int = 1
+
+
+class Bot:
+    """Authenticates, enters, drives, and now and then leaves and comes back. One connection in its life."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        driver: Driver,
+        track: Track,
+        referee: Referee,
+        around: Surroundings,
+        rng: random.Random,
+        churn_per_minute: float = 0.0,
+    ) -> None:
+        self.identity = identity
+        self.phase = Phase.CLOSED
+        self.driver = driver
+        self.track = track
+        self.referee = referee
+        self.clock_offset_ms = math.nan
+        """Server time minus this process's clock, from the ping with the shortest way."""
+        self._around = around
+        self._rng = rng
+        self._churn_per_minute = churn_per_minute
+        self._connection: BotConnection | None = None
+        self._closing = False
+        self._phase_s = 0.0
+        self._enter_at_s = 0.0
+        self._leave_at_s = math.inf
+        self._ping_at_s = math.inf
+        self._shortest_s = math.inf
+        self._stepped_s = 0.0
+        self._epoch = 0
+        self._seq = rng.randrange(0, 1 << 17)
+        """Any start is legal; half of the bots pass 65536 or 131072 within an hour, some at once."""
+        self._client_zero_s = around.clock() - rng.uniform(0.0, 1000.0)
+        self._crossings = BorderCrossings(())
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def connect(self, url: str) -> None:
+        """Open the connection and send ``auth``; the rest happens by itself. Raises what BotConnection.open raises."""
+        connection = await BotConnection.open(url)
+        self._connection = connection
+        self._enter_phase(Phase.AUTH_SENT)
+        self._ping_at_s = self._around.clock() + self._rng.uniform(0.5, PING_S)
+        connection.listen(self)
+        self._send(Auth(AuthPayload(self.identity.token)))
+
+    async def close(self) -> None:
+        """Say good-bye and wait for the end of the connection."""
+        self._closing = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self.phase is not Phase.CLOSED
+
+    def step(self) -> None:
+        """Do what is due: drive and send a sample, ping, enter, leave. Called at 20 Hz."""
+        if self.phase is Phase.CLOSED or self._closing:
+            return
+        now_s = self._around.clock()
+        if self.phase is Phase.WORLD:
+            self._drive(now_s)
+            if now_s >= self._leave_at_s:
+                self.track.leaving()
+                self._enter_phase(Phase.LEAVE_SENT)
+                self._send(Leave())
+        elif self.phase is Phase.LOBBY:
+            if now_s >= self._enter_at_s:
+                self._enter_phase(Phase.ENTER_SENT)
+                self._send(Enter(EnterPayload(self.identity.name, self.identity.vehicle)))
+        elif self.phase in WAITING and now_s - self._phase_s > self.referee.rules.answer_s:
+            waited_s = round(now_s - self._phase_s, 3)
+            self.referee.report(Kind.UNANSWERED, now_s, phase=self.phase.value, waited_s=waited_s)
+            self._phase_s = now_s
+        if now_s >= self._ping_at_s and self.phase is not Phase.AUTH_SENT:
+            self._ping_at_s = now_s + PING_S
+            self._send(Ping(PingPayload(self._client_ms(now_s))))
+
+    def _drive(self, now_s: float) -> None:
+        car = self.driver.step(now_s - self._stepped_s)
+        self._stepped_s = now_s
+        if self._crossings.drove(car.x, car.z):
+            self._around.tally.handoffs += 1
+        move = Move(
+            MovePayload(self._epoch, self._seq + 1, self._client_ms(now_s), car.x, car.z, car.yaw, car.vx, car.vz)
+        )
+        if self._send(move):
+            self._seq += 1
+            self.track.drove(car, self._seq, now_s)
+            self.referee.sent(self._seq, now_s)
+        else:
+            self._around.tally.moves_held += 1
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def received(self, message: bytes, *, is_text: bool) -> None:
+        """One message of the shard, from the connection."""
+        tally = self._around.tally
+        tally.messages_in += 1
+        tally.bytes_in += len(message)
+        now_s = self._around.clock()
+        try:
+            parsed = decode_server(message)
+        except msgspec.DecodeError as fault:
+            self.referee.report(
+                Kind.UNREADABLE, now_s, fault=str(fault), message=message[:200].decode("utf-8", "replace")
+            )
+            return
+        if not is_text:
+            self.referee.report(Kind.UNREADABLE, now_s, fault="binary frame")
+        if type(parsed) is Snapshot:
+            self._snapshot(parsed.payload, now_s)
+        elif type(parsed) is Placed:
+            self._placed(parsed.payload, now_s)
+        elif type(parsed) is Pong:
+            self._pong(parsed.payload.t, parsed.payload.server_time_ms, now_s)
+        elif type(parsed) is Welcome:
+            self._welcome(parsed.payload)
+        elif type(parsed) is Lobby:
+            self._lobby(now_s)
+        elif type(parsed) is Queued:
+            self._enter_phase(Phase.QUEUED)
+        elif type(parsed) is Error:
+            tally.errors[parsed.payload.code] += 1
+            if self.referee.rules.honest:
+                self.referee.report(Kind.REFUSED, now_s, code=parsed.payload.code, message=parsed.payload.message)
+
+    def ended(self, code: int, reason: str) -> None:
+        """The connection is over."""
+        now_s = self._around.clock()
+        self.phase = Phase.CLOSED
+        self.track.cut(now_s)
+        if not self._closing:
+            self._around.tally.disconnects[f"{code} {reason}".strip()] += 1
+
+    def _snapshot(self, snapshot: SnapshotPayload, now_s: float) -> None:
+        around, referee = self._around, self.referee
+        lag_s = around.lag_s()
+        time_rows = (snapshot.tick + self.identity.number) % around.time_rows_every == 0
+        referee.snapshot(snapshot, now_s, lag_s, time_rows=time_rows)
+        around.cross_check.follow(referee, now_s, lag_s)
+
+    def _placed(self, placed: PlacedPayload, now_s: float) -> None:
+        self._epoch = placed.epoch
+        self.driver.place(Pose(placed.x, placed.y, placed.z, placed.yaw), placed.vx, placed.vz)
+        self._stepped_s = now_s
+        self._crossings.placed(placed.x, placed.z)
+        along = placed.vx * math.sin(placed.yaw) + placed.vz * math.cos(placed.yaw)
+        self.track.placed(CarState(placed.x, placed.z, placed.yaw, along), now_s)
+        self.referee.placed(placed.slot, now_s)
+        if placed.reason == "correction" and self.referee.rules.honest:
+            seq, check = -1 if placed.seq is None else placed.seq, placed.check or ""
+            self.referee.report(Kind.CORRECTED, now_s, seq=seq, check=check, x=placed.x, z=placed.z)
+        if self.phase in (Phase.WORLD, Phase.LEAVE_SENT):
+            if self.phase is Phase.LEAVE_SENT:
+                self.track.leaving()
+            return
+        self._around.tally.entered += 1
+        self._enter_phase(Phase.WORLD)
+        self._leave_at_s = math.inf
+        if self._churn_per_minute > 0.0:
+            self._leave_at_s = now_s + self._rng.expovariate(self._churn_per_minute / 60.0)
+
+    def _pong(self, sent_ms: float, server_ms: float, now_s: float) -> None:
+        way_s = now_s - (self._client_zero_s + sent_ms / 1000)
+        self._around.tally.round_trip[int(way_s * LATENCY_UNITS_PER_S)] += 1
+        if way_s <= self._shortest_s:
+            self._shortest_s = way_s
+            self.clock_offset_ms = server_ms - 1000 * (now_s - way_s / 2)
+
+    def _welcome(self, welcome: WelcomePayload) -> None:
+        self.driver.survey(float(welcome.world.size_m), welcome.zones)
+        self._crossings = BorderCrossings(welcome.zones)
+
+    def _lobby(self, now_s: float) -> None:
+        if self.phase is Phase.LEAVE_SENT:
+            self._around.tally.left += 1
+            self._enter_at_s = now_s + self._rng.uniform(*LOBBY_PAUSE_S)
+        self.track.left(now_s)
+        self.referee.left()
+        self._enter_phase(Phase.LOBBY)
+
+    # --- small things --------------------------------------------------------------------------------------------
+
+    def _send(self, message: ClientMessage) -> bool:
+        data = encode(message)
+        if self._connection is None or not self._connection.send_now(data):
+            return False
+        self._around.tally.messages_out += 1
+        self._around.tally.bytes_out += len(data)
+        return True
+
+    def _enter_phase(self, phase: Phase) -> None:
+        self.phase = phase
+        self._phase_s = self._around.clock()
+
+    def _client_ms(self, now_s: float) -> float:
+        return 1000.0 * (now_s - self._client_zero_s)

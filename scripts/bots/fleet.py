@@ -1,0 +1,223 @@
+"""All bots of one process: connecting them over the ramp, stepping them evenly over each period, and judging pairs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from websockets.exceptions import InvalidHandshake
+
+from scripts.bots.bot import TIME_ROWS_EVERY, Bot, Identity, Phase, Surroundings
+from scripts.bots.cross_check import CrossCheck
+from scripts.bots.driver import Driver, Roamer
+from scripts.bots.referee import LATENCY_UNITS_PER_S, Referee
+from scripts.bots.rules import Findings, Rules
+from scripts.bots.tally import Tally
+from scripts.bots.truth import Track
+from scripts.mint_token import mint
+from shared.vehicles import VEHICLES, VehicleClass
+
+PERIOD_S = 0.05
+"""Samples are sent at 20 Hz, what a good client does."""
+PHASES = 10
+"""Steps into which a period is divided: each bot has its own, so that the shard's load is as smooth as in life."""
+PROGRESS_S = 2.0
+LAG_MEMORY_S = 1.0
+"""For how long a late step counts as lag: what was sent late is seen late."""
+ALL_ROWS_BELOW = 40
+"""Swarms smaller than this take latencies from every snapshot."""
+TOKEN_SPARE_S = 900.0
+CLOSE_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSpec:
+    """What one process is to do. Picklable."""
+
+    url: str
+    first: int
+    """Number of the first bot; numbers are unique over all processes of a swarm."""
+    bots: int
+    seconds: float
+    """How long to drive once the ramp is over."""
+    ramp_s: float
+    seed: int
+    churn_per_minute: float
+    secret: str = field(repr=False)
+    issuer: str
+    audience: str
+    rules: Rules = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a fleet is doing, over the time since the last report."""
+
+    elapsed_s: float
+    connected: int
+    in_world: int
+    messages_per_s: float
+    bytes_per_player_s: float
+    violations: int
+
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"{self.elapsed_s:6.1f} s  connected {self.connected}  in world {self.in_world}  "
+            f"{self.messages_per_s:.0f} messages/s  {self.bytes_per_player_s / 1000:.1f} kB/s per player  "
+            f"violations {self.violations}"
+        )
+
+
+class Lag:
+    """The largest recent lateness of this process, seconds."""
+
+    def __init__(self) -> None:
+        self._worst_s = 0.0
+        self._worst_at_s = 0.0
+
+    def note(self, late_s: float, now_s: float) -> None:
+        """A step was ``late_s`` late."""
+        if late_s >= self._worst_s or now_s - self._worst_at_s > LAG_MEMORY_S:
+            self._worst_s, self._worst_at_s = late_s, now_s
+
+    def recent_s(self) -> float:
+        """The worst of about the last LAG_MEMORY_S."""
+        return self._worst_s
+
+
+class Fleet:
+    """Use once: ``await Fleet(spec).run(...)``."""
+
+    def __init__(self, spec: FleetSpec, driver_for: Callable[[random.Random, VehicleClass], Driver] = Roamer) -> None:
+        self.spec = spec
+        self.tally = Tally(bots=spec.bots, findings=Findings())
+        self._lag = Lag()
+        self._truth: dict[str, Track] = {}
+        self._cross_check = CrossCheck(self._truth, spec.rules)
+        self._started_s = time.perf_counter()
+        self._around = Surroundings(
+            tally=self.tally,
+            cross_check=self._cross_check,
+            clock=self._clock,
+            lag_s=self._lag.recent_s,
+            time_rows_every=1 if spec.bots < ALL_ROWS_BELOW else TIME_ROWS_EVERY,
+        )
+        self._bots = [self._make(number, driver_for) for number in range(spec.first, spec.first + spec.bots)]
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> Tally:
+        """Drive until the time is over or ``stop`` is set; say good-bye; return what was counted."""
+        self._started_s = time.perf_counter()
+        ramp = asyncio.create_task(self._ramp(stop))
+        try:
+            await self._pace(stop, progress)
+        finally:
+            ramp.cancel()
+            for task in self._connecting:
+                task.cancel()
+            await asyncio.gather(ramp, *self._connecting, return_exceptions=True)
+            await self._close()
+        self._collect()
+        return self.tally
+
+    async def _ramp(self, stop: asyncio.Event) -> None:
+        for index, bot in enumerate(self._bots):
+            due_s = index * self.spec.ramp_s / len(self._bots)
+            await asyncio.sleep(max(0.0, due_s - self._clock()))
+            if stop.is_set():
+                return
+            task = asyncio.create_task(self._connect(bot))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        gc.freeze()  # the bots stay to the end: no collection need look at them again
+
+    async def _connect(self, bot: Bot) -> None:
+        try:
+            await bot.connect(self.spec.url)
+        except (OSError, TimeoutError, InvalidHandshake) as fault:
+            self.tally.disconnects[f"not connected: {type(fault).__name__}: {fault}"] += 1
+
+    async def _pace(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> None:
+        """The one loop of the process: every bot once per PERIOD_S, a PHASES-th of them at a time."""
+        spec, tally, clock = self.spec, self.tally, self._clock
+        period_at_s = before_s = report_at_s = clock()
+        last = (before_s, 0, 0, 0.0)
+        while not stop.is_set() and clock() < spec.ramp_s + spec.seconds:
+            for phase in range(PHASES):
+                due_s = period_at_s + phase * PERIOD_S / PHASES
+                await asyncio.sleep(max(0.0, due_s - clock()))
+                late_s = clock() - due_s
+                self._lag.note(late_s, due_s + late_s)
+                tally.lag[int(max(0.0, late_s) * LATENCY_UNITS_PER_S)] += 1
+                for bot in self._bots[phase::PHASES]:
+                    bot.step()
+            now_s = clock()
+            self._cross_check.judge(now_s, self._lag.recent_s())
+            connected = sum(bot.connected for bot in self._bots)
+            in_world = sum(bot.phase is Phase.WORLD for bot in self._bots)
+            tally.connected_most = max(tally.connected_most, connected)
+            tally.in_world_most = max(tally.in_world_most, in_world)
+            tally.player_s += in_world * (now_s - before_s)
+            before_s = now_s
+            if now_s - report_at_s >= PROGRESS_S:
+                since_s, messages, size, player_s = last
+                last = (now_s, tally.messages_in, tally.bytes_in, tally.player_s)
+                progress(
+                    Progress(
+                        elapsed_s=now_s,
+                        connected=connected,
+                        in_world=in_world,
+                        messages_per_s=(tally.messages_in - messages) / (now_s - since_s),
+                        bytes_per_player_s=(tally.bytes_in - size) / max(tally.player_s - player_s, 1e-9),
+                        violations=sum(tally.findings.counts.values()),
+                    )
+                )
+                report_at_s = now_s
+            period_at_s = max(period_at_s + PERIOD_S, now_s - PERIOD_S)  # behind by more: skip, samples come at 20 Hz
+        tally.seconds = clock()
+
+    async def _close(self) -> None:
+        """Close all connections, some at a time."""
+        for index in range(0, len(self._bots), CLOSE_AT_ONCE):
+            closing = (bot.close() for bot in self._bots[index : index + CLOSE_AT_ONCE])
+            await asyncio.gather(*closing, return_exceptions=True)
+
+    def _collect(self) -> None:
+        """Add what the referees counted on their own."""
+        tally = self.tally
+        tally.pairs_judged, tally.judgements_skipped = self._cross_check.pairs_judged, self._cross_check.calls_skipped
+        for bot in self._bots:
+            tally.snapshots += bot.referee.snapshots
+            tally.ticks_missed += bot.referee.ticks_missed
+            tally.resets += bot.referee.resets
+            tally.latency.update(bot.referee.latency)
+
+    def _make(self, number: int, driver_for: Callable[[random.Random, VehicleClass], Driver]) -> Bot:
+        """Bot ``number``: the same seed and number give the same player, vehicle and journey."""
+        spec = self.spec
+        rng = random.Random(f"{spec.seed}/{number}")
+        player = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        vehicle = rng.choices(VEHICLES, weights=[6, 2, 2])[0]
+        lifetime_s = spec.ramp_s + spec.seconds + TOKEN_SPARE_S
+        token = mint(spec.secret, player, time.time(), lifetime_s, iss=spec.issuer, aud=spec.audience)
+        track = self._truth[player] = Track(player, vehicle)
+        referee = Referee(player, self._truth, self.tally.findings, spec.rules)
+        self._cross_check.add(referee)
+        return Bot(
+            Identity(number, player, token, f"bot-{number:04d}", vehicle.name),
+            driver_for(rng, vehicle),
+            track,
+            referee,
+            self._around,
+            rng,
+            spec.churn_per_minute,
+        )
+
+    def _clock(self) -> float:
+        return time.perf_counter() - self._started_s

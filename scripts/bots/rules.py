@@ -1,0 +1,103 @@
+"""What bots hold the shard to: the bounds of every check, and the record of a breach."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shared.constants import BORDER_BAND_M, CARRY_FORWARD_MS, CELL_M, HOME_BAND_M, SLOT_REST_MS
+
+
+class Kind(enum.StrEnum):
+    """What can be wrong. The first group is seen in one view alone, the second needs the truth of several bots."""
+
+    TICK_ORDER = "tick_order"
+    TIME_ORDER = "time_order"
+    PLAYER_TWICE = "player_twice"
+    SLOT_REUSED = "slot_reused"
+    WHO_WITHOUT_ROW = "who_without_row"
+    ROW_OF_UNKNOWN = "row_of_unknown"
+    GONE_OF_UNKNOWN = "gone_of_unknown"
+    STALE_ROW = "stale_row"
+    UNACKNOWLEDGED = "unacknowledged"
+    ACKNOWLEDGED_UNSENT = "acknowledged_unsent"
+    ACKNOWLEDGED_BACKWARDS = "acknowledged_backwards"
+    SILENCE = "silence"
+    UNANSWERED = "unanswered"
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+    CORRECTED = "corrected"
+
+    JUMP = "jump"
+    LOST = "lost"
+    MISPLACED = "misplaced"
+    GHOST = "ghost"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The bounds. Seconds and metres; each says what it rests on."""
+
+    position_lag_s: float = 0.4
+    """How old a shown position may be: two client periods, a late zone's tick, the network, and as much in reserve."""
+    carry_s: float = CARRY_FORWARD_MS / 1000
+    """How far a row may be ahead of its sample, and how far the row before may have been."""
+    ack_s: float = 1.5
+    """A sample is acknowledged within this: the contract's one second for the own row, and half a second of way."""
+    proof_s: float = 1.5
+    """A listed entity has a row within this: one second of proof of life, a 4-tick window, and the way."""
+    proof_ticks: int = 20
+    """... and within this many ticks: a main process that stood still owes no rows for that time."""
+    silence_s: float = 1.5
+    """A bot in the world gets a snapshot within this."""
+    answer_s: float = 10.0
+    """``auth``, ``enter`` and ``leave`` are answered within this."""
+    settle_s: float = 1.0
+    """How long after ``placed`` a bot takes part in the checks between bots."""
+    visible_m: float = 40.0
+    """Two bots nearer than this see each other, unless their speed takes more of what the bands leave."""
+    banded_m: float = CELL_M - HOME_BAND_M - BORDER_BAND_M
+    """What surely lies in the 3 x 3 cells around a home cell, both bands at their worst, when nobody moves."""
+    absent_snapshots_max: int = 2
+    """A near bot may be missing from so many consecutive snapshots."""
+    left_s: float = 1.0
+    """After ``leave`` was answered a player is in no view from here on."""
+    cut_s: float = 5.0
+    """The same after a disconnect. The hold for a resume will lengthen it."""
+    slot_rest_ms: float = SLOT_REST_MS - 500.0
+    """A slot names no other player within this; half a second is allowed for what the observer saw late."""
+    misplaced_slack_m: float = 2.0
+    """Rounding to centimetres, and the turn within one period."""
+    honest: bool = True
+    """Whether the bot drives as a good client does: corrections and refusals are then the shard's mistakes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One breach, with the numbers that show it."""
+
+    kind: Kind
+    tick: int
+    """Of the observer's last snapshot."""
+    at_s: float
+    """On the clock of the swarm's process."""
+    observer: str
+    """The player in whose view it was seen."""
+    evidence: Mapping[str, float | int | str]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Breaches of one process: all are counted, the first are kept."""
+
+    kept_most: int = 200
+    counts: Counter[str] = field(default_factory=Counter)
+    kept: list[Violation] = field(default_factory=list)
+
+    def add(self, violation: Violation) -> None:
+        """Count a breach, and keep it while there is room."""
+        self.counts[violation.kind.value] += 1
+        if len(self.kept) < self.kept_most:
+            self.kept.append(violation)
