@@ -1,0 +1,290 @@
+"""Thousands of clients from one core: raw sockets, raw frames, and only a sample of what comes back is read.
+
+What a herd checks: every frame's header and length (so every byte is accounted for), the tick of every snapshot of a
+sampled client, and, of those, its own rows and the rows of the other sampled clients near it: from them the time from
+sending a move to seeing it. What it does not check is everything that a strict bot does; ``scripts.swarm`` is for that.
+
+Each client drives a circle around its spawn point, so its rows change with every sample and the density stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import select
+import socket
+import struct
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import orjson
+
+from shared.messages import (
+    Auth,
+    AuthPayload,
+    Enter,
+    EnterPayload,
+    Error,
+    Placed,
+    ServerMessage,
+    Welcome,
+    decode_server,
+    encode,
+)
+
+PERIOD_S = 0.05
+PHASES = 25
+"""Steps into which a period is divided: sends are spread over it."""
+SPEED_MPS = 10.0
+RADIUS_M = 15.0
+SAMPLE_EVERY = 40
+READ_BYTES = 256 * 1024
+_UPGRADE = (
+    "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class HerdFault(Exception):
+    """The herd cannot go on; the text says which client met what."""
+
+
+def client_frame(payload: bytes) -> bytes:
+    """A text frame of a client, masked with zeros: legal, and free."""
+    length = len(payload)
+    if length < 126:
+        return struct.pack("!BB4x", 0x81, 0x80 | length) + payload
+    return struct.pack("!BBH4x", 0x81, 0x80 | 126, length) + payload
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the herd has counted since ``begin``."""
+
+    seconds: float = 0.0
+    moves: int = 0
+    frames: int = 0
+    bytes_in: int = 0
+    late_sends: int = 0
+    """Steps that began more than a tenth of a period after their time: the herd's own fault."""
+    lost: int = 0
+    """Connections that ended."""
+    seen_ms: list[float] = field(default_factory=list)
+    """From sending a move to receiving the first row with its seq or a later one, between different clients."""
+    missed_ticks: int = 0
+    """Ticks without a snapshot, of sampled clients."""
+    sampled_ticks: int = 0
+
+
+class Client:
+    """One connection of the herd."""
+
+    def __init__(self, number: int, address: tuple[str, int], token: str) -> None:
+        self.number = number
+        self.slot = -1
+        self._epoch = 0
+        self._world_m = 0
+        self._centre = (0.0, 0.0)
+        self.seq = 0
+        self.sampled = number % SAMPLE_EVERY < 2  # pairs, so that the second can see the first
+        self.sent: deque[tuple[int, float]] = deque(maxlen=40)
+        """(seq, monotonic time) of the newest moves of a sampled client."""
+        self.tick = 0
+        self._buffer = b""
+        self.socket = socket.create_connection(address)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(_UPGRADE.format(host=f"{address[0]}:{address[1]}", key=key).encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = self.socket.recv(4096)
+            if not part:
+                raise HerdFault(f"client {number}: the handshake was refused")
+            answer += part
+        head, _, self._buffer = answer.partition(b"\r\n\r\n")
+        if b" 101 " not in head.partition(b"\r\n")[0]:
+            raise HerdFault(f"client {number}: {head.partition(chr(13).encode())[0].decode()}")
+        self.socket.sendall(client_frame(encode(Auth(AuthPayload(token)))))
+        self.socket.sendall(client_frame(encode(Enter(EnterPayload(name=f"Herd {number:05d}")))))
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait, blocking, until the client stands in the world. Raises HerdFault."""
+        self.socket.settimeout(timeout_s)
+        while self.slot < 0:
+            self._buffer += self._receive()
+            for payload in self._frames():
+                self._hear(decode_server(payload))
+        self.socket.setblocking(False)
+
+    def move(self, now_s: float) -> bytes:
+        """The next sample as a frame: a circle at constant speed."""
+        self.seq += 1
+        turn = self.number + now_s * SPEED_MPS / RADIUS_M
+        sin, cos = math.sin(turn), math.cos(turn)
+        x, z = self._centre[0] + RADIUS_M * sin, self._centre[1] + RADIUS_M * cos
+        payload = (
+            b'{"type":"move","payload":{"epoch":%d,"seq":%d,"t":%.1f,"x":%.2f,"z":%.2f,"yaw":%.3f,"vx":%.2f,"vz":%.2f}}'
+            % (self._epoch, self.seq, now_s * 1000, x, z, turn % math.tau, SPEED_MPS * cos, -SPEED_MPS * sin)
+        )
+        return client_frame(payload)
+
+    def read(self) -> tuple[int, list[bytes]]:
+        """Everything that has arrived: bytes, and the payloads of whole frames (of sampled clients; else their count)."""
+        data = self._receive()
+        self._buffer = self._buffer + data if self._buffer else data
+        return len(data), self._frames()
+
+    def _receive(self) -> bytes:
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as fault:
+            raise HerdFault(f"client {self.number}: {fault}") from None
+        if not data:
+            raise HerdFault(f"client {self.number}: the connection ended")
+        return data
+
+    def _frames(self) -> list[bytes]:
+        buffer, at, size = self._buffer, 0, len(self._buffer)
+        found = []
+        while size - at >= 2:
+            length, start = buffer[at + 1], at + 2
+            if length == 126:
+                if size - at < 4:
+                    break
+                length, start = (buffer[at + 2] << 8) | buffer[at + 3], at + 4
+            elif length == 127:
+                if size - at < 10:
+                    break
+                length, start = int.from_bytes(buffer[at + 2 : at + 10], "big"), at + 10
+            if size < start + length:
+                break
+            if buffer[at] == 0x81:
+                found.append(buffer[start : start + length])
+            elif buffer[at] == 0x88:
+                code = int.from_bytes(buffer[start : start + 2], "big")
+                raise HerdFault(f"client {self.number}: closed with {code} {buffer[start + 2 : start + length]!r}")
+            at = start + length
+        self._buffer = buffer[at:]
+        return found
+
+    def _hear(self, message: ServerMessage) -> None:
+        if isinstance(message, Error):
+            raise HerdFault(f"client {self.number}: {message.payload.code}: {message.payload.message}")
+        if isinstance(message, Welcome):
+            self._world_m = message.payload.world.size_m
+        elif isinstance(message, Placed):
+            self.slot, self._epoch = message.payload.slot, message.payload.epoch
+            turn = self.number + time.monotonic() * SPEED_MPS / RADIUS_M
+            x, z = message.payload.x - RADIUS_M * math.sin(turn), message.payload.z - RADIUS_M * math.cos(turn)
+            self._centre = (
+                min(max(x, RADIUS_M), self._world_m - RADIUS_M),
+                min(max(z, RADIUS_M), self._world_m - RADIUS_M),
+            )
+
+
+class Herd:
+    """All clients of one process. ``connect`` them, let them ``run``, read the Totals, ``close``."""
+
+    def __init__(self) -> None:
+        self.clients: list[Client] = []
+        self.totals = Totals()
+        self._poll = select.epoll()
+        self._by_fd: dict[int, Client] = {}
+        self._by_slot: dict[int, Client] = {}
+
+    def connect(self, address: tuple[str, int], tokens: list[str], timeout_s: float = 30.0) -> None:
+        """Connect, authenticate and enter one more client per token; returns when all stand in the world."""
+        fresh = [Client(len(self.clients) + number, address, token) for number, token in enumerate(tokens)]
+        for client in fresh:
+            client.settle(timeout_s)
+            self._poll.register(client.socket, select.EPOLLIN)
+            self._by_fd[client.socket.fileno()] = client
+            self._by_slot[client.slot] = client
+        self.clients += fresh
+
+    def run(self, seconds: float, measure: bool = True) -> Totals:
+        """Drive for ``seconds``; returns what was counted, or fresh Totals without ``measure``."""
+        self.totals = Totals()
+        began = due = time.monotonic()
+        phase = 0
+        while due - began < seconds:
+            self._send(phase, due)
+            phase = (phase + 1) % PHASES
+            due += PERIOD_S / PHASES
+            self._read_until(due)
+        self.totals.seconds = time.monotonic() - began
+        return self.totals if measure else Totals()
+
+    def close(self) -> None:
+        """End all connections at once."""
+        for client in self.clients:
+            client.socket.close()
+        self._poll.close()
+
+    def _send(self, phase: int, due: float) -> None:
+        now_s = time.monotonic()
+        self.totals.late_sends += now_s - due > PERIOD_S / 10
+        for client in self.clients[phase::PHASES]:
+            frame = client.move(now_s)
+            if client.sampled:
+                client.sent.append((client.seq, now_s))
+            try:
+                client.socket.send(frame)
+            except BlockingIOError:
+                continue  # the shard does not read us: it will show in the latencies
+            except OSError:
+                self._lose(client)
+            self.totals.moves += 1
+
+    def _read_until(self, due: float) -> None:
+        while True:
+            left = due - time.monotonic()
+            ready = self._poll.poll(max(left, 0.0), 256)
+            for descriptor, _ in ready:
+                client = self._by_fd[descriptor]
+                try:
+                    size, frames = client.read()
+                except HerdFault:
+                    self._lose(client)
+                    continue
+                self.totals.bytes_in += size
+                self.totals.frames += len(frames)
+                if client.sampled:
+                    self._look(client, frames)
+            if left <= 0:
+                return
+
+    def _look(self, client: Client, frames: list[bytes]) -> None:
+        """Read the snapshots of a sampled client: its ticks, and how old the moves are that it is shown."""
+        now_s = time.monotonic()
+        for frame in frames:
+            message = orjson.loads(frame)
+            if message["type"] != "snapshot":
+                continue
+            tick = message["payload"]["tick"]
+            if client.tick:
+                self.totals.sampled_ticks += tick - client.tick
+                self.totals.missed_ticks += tick - client.tick - 1
+            client.tick = tick
+            for cell in message["payload"]["cells"]:
+                for row in cell.get("at", ()):
+                    other = self._by_slot.get(row[0])
+                    if other is not None and other.sampled and other is not client:
+                        self._time(other, row[1], now_s)
+
+    def _time(self, other: Client, seq: int, now_s: float) -> None:
+        for sent, at_s in other.sent:
+            if sent & 0xFFFF == seq:
+                self.totals.seen_ms.append(1000 * (now_s - at_s))
+                return
+
+    def _lose(self, client: Client) -> None:
+        self.totals.lost += 1
+        self._poll.unregister(client.socket)
+        del self._by_fd[client.socket.fileno()]
+        client.socket.close()
+        self.clients.remove(client)
