@@ -25,25 +25,35 @@ class CellWriter:
 
     def write(self, half: int, cells: Sequence[EncodedCell]) -> list[int]:
         """Write all cells of a tick into ``half``; returns the ids of cells that did not fit and were left out."""
-        used = 0
-        parts: list[bytes] = []
-        entries: list[tuple[int, int, int, int, int, int]] = []
-        omitted: list[int] = []
-        for cell, members, full, news in cells:
-            size = len(full) + len(news)
-            if used + size > self.capacity_bytes or len(entries) == self.capacity_cells:
-                omitted.append(cell)
-                continue
-            entries.append((cell, members, used, len(full), used + len(full), len(news)))
-            parts.append(full)
-            parts.append(news)
-            used += size
+        sizes = np.array([(len(cell.full), len(cell.news)) for cell in cells], np.int64).reshape(-1, 2)
+        ends = np.cumsum(sizes.sum(axis=1))
+        if len(cells) > self.capacity_cells or (len(cells) and ends[-1] > self.capacity_bytes):
+            return self._write_what_fits(half, cells, sizes.sum(axis=1).tolist())
+        payload = b"".join([part for cell in cells for part in (cell.full, cell.news)])
         record = self._record
-        record["payload"][half, :used] = np.frombuffer(b"".join(parts), np.uint8)
-        if entries:
-            record["directory"][half, : len(entries)] = entries
-        record["cells"][half] = len(entries)
-        record["omitted"][half] = len(omitted)
+        record["payload"][half, : len(payload)] = np.frombuffer(payload, np.uint8)
+        directory = record["directory"][half, : len(cells)]
+        directory["cell"] = [cell.cell for cell in cells]
+        directory["members"] = [cell.members for cell in cells]
+        directory["full_len"], directory["news_len"] = sizes.T
+        directory["news_at"] = ends - sizes[:, 1]
+        directory["full_at"] = directory["news_at"] - sizes[:, 0]
+        record["cells"][half] = len(cells)
+        record["omitted"][half] = 0
+        return []
+
+    def _write_what_fits(self, half: int, cells: Sequence[EncodedCell], sizes: list[int]) -> list[int]:
+        used = 0
+        kept: list[EncodedCell] = []
+        omitted: list[int] = []
+        for cell, size in zip(cells, sizes, strict=True):
+            if used + size > self.capacity_bytes or len(kept) == self.capacity_cells:
+                omitted.append(cell.cell)
+            else:
+                kept.append(cell)
+                used += size
+        self.write(half, kept)
+        self._record["omitted"][half] = len(omitted)
         return omitted
 
 
@@ -63,9 +73,10 @@ class CellReader:
 
     def read(self, half: int) -> list[EncodedCell]:
         """All cells of the half, copied out."""
-        count = int(self._record["cells"][half])
-        payload = self._payload[half]
+        directory = self._record["directory"][half, : int(self._record["cells"][half])]
+        used = int((directory["news_at"] + directory["news_len"]).max(initial=0))
+        payload = bytes(self._payload[half][:used])
         return [
-            EncodedCell(cell, members, bytes(payload[full : full + full_len]), bytes(payload[news : news + news_len]))
-            for cell, members, full, full_len, news, news_len in self._record["directory"][half, :count].tolist()
+            EncodedCell(cell, members, payload[full : full + full_len], payload[news : news + news_len])
+            for cell, members, full, full_len, news, news_len in directory.tolist()
         ]

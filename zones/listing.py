@@ -29,6 +29,10 @@ class News:
     """(N,) members whose row is to be sent: it changed, or it is time for a proof of life."""
     gone: dict[int, list[int]]
     """Cell to slots that have left it."""
+    touched: set[int]
+    """Cells whose members are others than at the last tick, told or not."""
+    held: set[int]
+    """Cells that still list somebody who was released and is not forgotten yet."""
 
 
 class Listing:
@@ -41,6 +45,7 @@ class Listing:
         self._left_behind: dict[int, Seat] = {}
         """Slots that were released and are still listed here."""
         self._gone: dict[int, list[int]] = {}
+        self._touched: set[int] = set()
 
     def adopt(self, seats: list[Seat]) -> None:
         """New members are not listed yet. One that is back before it was forgotten leaves its old cell by the way."""
@@ -53,6 +58,7 @@ class Listing:
         """Members who are simulated elsewhere from now on stay listed until they are forgotten."""
         for seat in seats:
             self._left_behind[seat[0]] = seat
+            self._touched.add(int(self._cell[seat[0]]))
 
     def forget(self, seats: list[Seat]) -> None:
         """Their new owner shows them, or they left the world: this tick says ``gone``."""
@@ -74,6 +80,8 @@ class Listing:
         told = self._cell[slots]
         entered = told != cell
         gone, self._gone = self._gone, {}
+        touched, self._touched = self._touched, set()
+        touched.update(told[entered].tolist(), cell[entered].tolist())
         for index in np.flatnonzero(entered & (told != NO_CELL)):
             gone.setdefault(int(told[index]), []).append(int(slots[index]))
         old = self._row[slots]
@@ -88,4 +96,5 @@ class Listing:
                 gone[left] = stay
             else:
                 del gone[left]
-        return News(entered, changed, gone)
+        held = {int(self._cell[slot]) for slot in self._left_behind}
+        return News(entered, changed, gone, touched, held)

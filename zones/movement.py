@@ -23,7 +23,7 @@ def apply_samples(state: PlayerState, who: Index, samples: Any, ground_m: float)
     bounded: a sample is never dated later than it was received, nor earlier than SAMPLE_AGE_MAX_MS before.
     """
     recv_ms, t_ms = samples["recv_ms"], samples["t_ms"]
-    since_ms = np.maximum(recv_ms - state.sample_ms[who], 0.0)
+    since_ms = np.maximum(t_ms + state.offset_ms[who] - state.sample_ms[who], 0.0)  # by the client's own clock
     crept = state.offset_ms[who] + since_ms * (CLOCK_CREEP_MS_PER_S / 1000.0)
     offset_ms = np.minimum(crept, recv_ms - t_ms)
     state.offset_ms[who] = offset_ms
