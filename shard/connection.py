@@ -174,7 +174,7 @@ class Connection(ServerConnection):
 
     def placed(self, payload: PlacedPayload) -> None:
         """The server moved the player's car."""
-        self.send(Placed(payload))
+        self.send(Placed(payload, re=self.session.answers(payload.reason)))
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close with a code. Idempotent; what arrives from now on is ignored."""

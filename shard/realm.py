@@ -107,11 +107,12 @@ class Realm:
             self.fanout.unwatch(occupant.slot)
             self.barrier.dismiss((occupant.slot, occupant.generation))
 
-    def respawn(self, player: str) -> None:
-        """Put the player's car where new ones appear. Nothing happens before it has appeared."""
-        occupant = self._by_player.get(player)
-        if occupant is not None and not occupant.leaving:
+    def respawn(self, player: str) -> bool:
+        """Put the player's car where new ones appear; False when it has no body."""
+        occupant = self.occupant(player)
+        if occupant is not None:
             self.place(occupant, self._next_spawn(), "respawn")
+        return occupant is not None
 
     def place(self, occupant: Occupant, pose: Pose, reason: PlacedReason, fresh: bool = False) -> None:
         """Move a car by the server's hand; ``client.placed`` tells when it is done."""

@@ -107,7 +107,7 @@ class Reception:
                 self.realm.leave(self._player(peer))
                 self._to_lobby(peer, "left", re)
             case PutBack():
-                self.realm.respawn(self._player(peer))
+                self._put_back(peer, re)
             case Close(code, error, text):
                 peer.send(Error(ErrorPayload(error, text), re=re))
                 peer.end(code, error)
@@ -143,8 +143,14 @@ class Reception:
         elif not self.realm.has_room():
             peer.send(refuse("world_full", f"all {self.realm.players_max} places are taken", re).message)
         else:
-            peer.session.entered()
+            peer.session.entered(re)
             self.realm.enter(Entry(player, wish.name or f"Driver {player[:6]}", vehicle), peer)
+
+    def _put_back(self, peer: Peer, re: int | None) -> None:
+        if self.realm.respawn(self._player(peer)):
+            peer.session.will_be_placed("respawn", re)
+        else:
+            self._do(peer, peer.session.refuse("not_allowed", "you have no car yet: wait for `placed`", re))
 
     def _to_lobby(self, peer: Peer, reason: Literal["welcome", "left"], re: int | None = None) -> None:
         peer.send(Lobby(LobbyPayload(reason, self.online, self.realm.players_max), re=re))

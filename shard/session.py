@@ -8,7 +8,7 @@ at; what a message demands of the rest of main is returned as commands, so that 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -26,6 +26,7 @@ from shared.messages import (
     Leave,
     Move,
     Ping,
+    PlacedReason,
     Pong,
     PongPayload,
     Respawn,
@@ -105,6 +106,8 @@ class Session:
         """The token's ``sub``, once verified."""
         self.expires_at_s = 0.0
         self._faults: deque[float] = deque(maxlen=FAULTS_MAX)
+        self._asked: dict[PlacedReason, deque[int | None]] = defaultdict(deque)
+        """``id`` of each ``enter`` and ``respawn`` that a ``placed`` will answer."""
 
     def receive(self, message: ClientMessage, now_ms: float) -> Command | None:
         """One whole message, in the order of arrival."""
@@ -126,6 +129,7 @@ class Session:
                 return GoIn(message.payload)
             case Leave():
                 self._step("leave")
+                self._asked.clear()
                 return GoOut()
             case Respawn():
                 return PutBack()
@@ -168,9 +172,19 @@ class Session:
             return None
         return Close(CloseCode.AUTH_TIMEOUT, "auth_timeout", f"no `auth` within {AUTH_TIMEOUT_S:.0f} s")
 
-    def entered(self) -> None:
-        """A GoIn was carried out."""
+    def entered(self, re: int | None) -> None:
+        """A GoIn was carried out; a ``placed`` answers message ``re``."""
         self._step("enter")
+        self.will_be_placed("enter", re)
+
+    def will_be_placed(self, reason: PlacedReason, re: int | None) -> None:
+        """A ``placed`` with this reason will answer message ``re``."""
+        self._asked[reason].append(re)
+
+    def answers(self, reason: PlacedReason) -> int | None:
+        """The ``re`` of a ``placed`` that is sent now: each answers the oldest message that it can."""
+        asked = self._asked[reason]
+        return asked.popleft() if asked else None
 
     def closed(self) -> None:
         """The connection is over. Idempotent."""

@@ -67,6 +67,7 @@ class Totals:
     moves: int = 0
     frames: int = 0
     bytes_in: int = 0
+    steps: int = 0
     late_sends: int = 0
     """Steps that began more than a tenth of a period after their time: the herd's own fault."""
     lost: int = 0
@@ -131,7 +132,7 @@ class Client:
         return client_frame(payload)
 
     def read(self) -> tuple[int, list[bytes]]:
-        """Everything that has arrived: bytes, and the payloads of whole frames (of sampled clients; else their count)."""
+        """Everything that has arrived: its bytes, and the payloads of whole frames."""
         data = self._receive()
         self._buffer = self._buffer + data if self._buffer else data
         return len(data), self._frames()
@@ -206,8 +207,8 @@ class Herd:
             self._by_slot[client.slot] = client
         self.clients += fresh
 
-    def run(self, seconds: float, measure: bool = True) -> Totals:
-        """Drive for ``seconds``; returns what was counted, or fresh Totals without ``measure``."""
+    def run(self, seconds: float) -> Totals:
+        """Drive for ``seconds``; returns what was counted."""
         self.totals = Totals()
         began = due = time.monotonic()
         phase = 0
@@ -217,7 +218,7 @@ class Herd:
             due += PERIOD_S / PHASES
             self._read_until(due)
         self.totals.seconds = time.monotonic() - began
-        return self.totals if measure else Totals()
+        return self.totals
 
     def close(self) -> None:
         """End all connections at once."""
@@ -227,6 +228,7 @@ class Herd:
 
     def _send(self, phase: int, due: float) -> None:
         now_s = time.monotonic()
+        self.totals.steps += 1
         self.totals.late_sends += now_s - due > PERIOD_S / 10
         for client in self.clients[phase::PHASES]:
             frame = client.move(now_s)

@@ -92,6 +92,8 @@ export class ChunkCache {
     for (const { reject } of this.waiting.values()) reject(new ConnectionLost("the client was closed"));
     this.waiting.clear();
     this.queue = [];
+    this.time.stop(this.pause);
+    this.pause = undefined;
   }
 
   /** A `chunk` came. */

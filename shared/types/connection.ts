@@ -1,6 +1,14 @@
 import { ServerClock, type Time } from "./clock.js";
 import { decodeServer, encode } from "./codec.js";
-import type { Answers, ClientMessage, ClientPayloads, ErrorPayload, ServerMessage, WelcomePayload } from "./messages.js";
+import type {
+  Answers,
+  ClientMessage,
+  ClientPayloads,
+  ErrorPayload,
+  ServerMessage,
+  ServerPayloads,
+  WelcomePayload,
+} from "./messages.js";
 import { ReconnectPolicy } from "./reconnect.js";
 import { ConnectionLost, Requests } from "./requests.js";
 
@@ -34,8 +42,8 @@ export interface ConnectionOwner {
   welcomed(welcome: WelcomePayload): void;
   /** The token was renewed on the live connection. */
   refreshed(welcome: WelcomePayload): void;
-  /** The token could not be renewed; tried again until it runs out. */
-  refreshFailed(error: unknown): void;
+  /** The provider had no token, or the shard refused to renew with it; tried again later. */
+  tokenFailed(error: unknown): void;
   /** Any message but `welcome` and `pong`. */
   received(message: ServerMessage): void;
   connecting(): void;
@@ -81,10 +89,12 @@ export class Connection {
   private attempt = 0;
   private timers = new Map<"retry" | "welcome" | "ping" | "refresh", unknown>();
 
+  /** Throws TypeError for a `url` that is none. */
   constructor(
     private readonly options: ConnectionOptions,
     private readonly owner: ConnectionOwner,
   ) {
+    if (!/^wss?:$/.test(new URL(options.url).protocol)) throw new TypeError(`${options.url} is not a ws: or wss: URL`);
     this.requests = new Requests(options.time);
     this.policy = new ReconnectPolicy(options.random);
   }
@@ -119,14 +129,14 @@ export class Connection {
     return this.transmit({ type, payload, id } as ClientMessage) ? id : undefined;
   }
 
-  /** Sends a message and waits for its direct reply. Rejects with RequestRefused or ConnectionLost. */
+  /** Sends a message and gives what its direct reply says. Rejects with RequestRefused or ConnectionLost. */
   async request<Type extends keyof ClientPayloads>(
     type: Type,
     payload: ClientPayloads[Type],
-  ): Promise<Extract<ServerMessage, { readonly type: Answers[Type] }>> {
+  ): Promise<ServerPayloads[Answers[Type]]> {
     const id = this.sendNumbered(type, payload);
     if (id === undefined) throw new ConnectionLost("there is no connection");
-    return (await this.requests.reply(id)) as Extract<ServerMessage, { readonly type: Answers[Type] }>;
+    return (await this.requests.reply(id)).payload as ServerPayloads[Answers[Type]];
   }
 
   private transmit(message: ClientMessage): boolean {
@@ -138,6 +148,7 @@ export class Connection {
   /** One attempt: token first, since the shard waits only 5 s for it, then the socket. */
   private async begin(fresh: boolean): Promise<void> {
     const attempt = ++this.attempt;
+    this.stop("retry");
     this.owner.connecting();
     this.start("welcome", WELCOME_MS, () => this.lost(ABNORMAL));
     let token: string;
@@ -145,7 +156,7 @@ export class Connection {
       token = await this.options.token(fresh);
     } catch (error) {
       if (attempt !== this.attempt) return;
-      this.owner.refreshFailed(error);
+      this.owner.tokenFailed(error);
       this.lost(ABNORMAL);
       return;
     }
@@ -215,7 +226,7 @@ export class Connection {
       if (attempt === this.attempt) await this.request("auth", { token });
     } catch (error) {
       if (attempt !== this.attempt) return;
-      this.owner.refreshFailed(error);
+      this.owner.tokenFailed(error);
       this.start("refresh", REFRESH_AGAIN_MS, () => void this.refresh());
     }
   }

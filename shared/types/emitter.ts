@@ -18,10 +18,17 @@ export class Emitter<Events extends object> {
       try {
         (listener as (value: Events[Name]) => void)(value);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        report(error);
       }
     }
   }
+}
+
+/** As an uncaught error: to `window.onerror` where there is one. */
+function report(error: unknown): void {
+  if (typeof reportError === "function") reportError(error);
+  else
+    queueMicrotask(() => {
+      throw error;
+    });
 }

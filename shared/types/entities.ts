@@ -49,8 +49,8 @@ export class EntityMap implements Iterable<Entity> {
   }
 
   /**
-   * Applies one snapshot in the contract's order: reset, drop, full cells cleared, all `who`, all `at`, all `gone`; then
-   * those whom no cell lists any more are removed.
+   * Applies one snapshot in the contract's order: reset, drop, full cells cleared, all `who`, all `at`, all `gone`;
+   * then those whom no cell lists any more are removed.
    */
   apply(snapshot: SnapshotPayload): Changes {
     const unlisted = new Set<number>();

@@ -2,8 +2,7 @@ import { CloseCode, RECONNECT, type Reconnect } from "./messages.js";
 
 /** What to do about a closed connection. */
 export type Verdict =
-  | { readonly retry: false }
-  | { readonly retry: true; readonly delayMs: number; readonly freshToken: boolean };
+  { readonly retry: false } | { readonly retry: true; readonly delayMs: number; readonly freshToken: boolean };
 
 /** First limit of the back-off for each rule, milliseconds. */
 const FIRST_LIMIT_MS = { fresh_token: 500, soon: 500, spread: 2_000, later: 5_000 } as const;
