@@ -16,19 +16,17 @@ class Bucket:
     __slots__ = ("_depth_s", "_interval_s", "_paid_until_s")
 
     def __init__(self, per_s: float, burst: int) -> None:
-        assert per_s > 0 and burst >= 1, "a bucket that never gives a token: leave it out"
+        assert min(per_s, burst) > 0, "a bucket that never gives a token: leave it out"
         self._interval_s = 1.0 / per_s
         self._depth_s = (burst - 1) * self._interval_s + _ROUNDING_S
         self._paid_until_s = float("-inf")
 
     def take(self, now_s: float) -> float:
-        """Take one and return 0.0; or take nothing and return the seconds until there will be one."""
-        paid_until_s = self._paid_until_s
-        if paid_until_s < now_s:
-            paid_until_s = now_s
+        """Take one and return 0.0; or take nothing and return the seconds after which there certainly is one."""
+        paid_until_s = self._paid_until_s if self._paid_until_s > now_s else now_s
         wait_s = paid_until_s - now_s - self._depth_s
         if wait_s > 0.0:
-            return wait_s
+            return wait_s + _ROUNDING_S
         self._paid_until_s = paid_until_s + self._interval_s
         return 0.0
 

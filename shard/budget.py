@@ -7,7 +7,8 @@ Both levels only count, so that they can stand in front of everything else.
   in a hurry but an attack. A client that was cut off for seconds and then delivers everything at once is neither: the
   burst covers 16 s of moves at 30 Hz, and an idle second between two overruns starts the count anew.
 - ``Allowance`` sees every decoded message. ``move`` beyond its rate is thinned without a word, as the contract says;
-  other messages are refused with the time to wait, and who goes on regardless for OVER_MAX_S is cut off, too.
+  other messages are refused with the time to wait, and who goes on regardless for OVER_MAX_S is cut off, too. Who
+  waits as told is never cut off, however often it is refused.
 
 Every method returns seconds: 0.0 means go on, ENOUGH that the connection ends with 4429. The caller owns the clock, any
 that never goes backwards.
@@ -95,14 +96,10 @@ class Intake:
 
         What was counted may be decoded; it is only the next read that has to wait.
         """
-        by_bytes = self._bytes_paid_s
-        if by_bytes < now_s:
-            by_bytes = now_s
-        self._bytes_paid_s = by_bytes = by_bytes + size_bytes * _S_PER_BYTE
-        by_frames = self._frames_paid_s
-        if by_frames < now_s:
-            by_frames = now_s
-        self._frames_paid_s = by_frames = by_frames + frames * _S_PER_FRAME
+        by_bytes, by_frames = self._bytes_paid_s, self._frames_paid_s
+        by_bytes = (by_bytes if by_bytes > now_s else now_s) + size_bytes * _S_PER_BYTE
+        by_frames = (by_frames if by_frames > now_s else now_s) + frames * _S_PER_FRAME
+        self._bytes_paid_s, self._frames_paid_s = by_bytes, by_frames
         over_s = (by_bytes if by_bytes > by_frames else by_frames) - now_s - INTAKE_BURST_S
         if over_s <= 0.0:
             return 0.0
@@ -149,10 +146,12 @@ _MOVE: Final = list(RATES).index("move")
 class Allowance:
     """Messages of one connection by class, after decoding."""
 
-    __slots__ = ("_buckets", "_overrun", "thinned")
+    __slots__ = ("_buckets", "_not_before_s", "_overrun", "thinned")
 
     def __init__(self) -> None:
         self._buckets = tuple(Bucket(per_s, burst) for per_s, burst in RATES.values())
+        self._not_before_s = [-math.inf] * len(RATES)
+        """What the client was last told, by class."""
         self._overrun = _Overrun()
         self.thinned = 0
         """Moves beyond their rate, which were ignored."""
@@ -167,7 +166,11 @@ class Allowance:
     def take(self, message: type[ClientMessage], now_s: float) -> float:
         """Count one message that is no ``move``. 0.0: obey it; seconds: refuse it as ``rate_limited``; or ENOUGH."""
         assert message is not Move, "ask `move`: moves are thinned, not refused"
-        wait_s = self._buckets[_INDEX[message]].take(now_s)
-        if wait_s and self._overrun.lasts(now_s, 0.0):
-            return ENOUGH
+        index = _INDEX[message]
+        wait_s = self._buckets[index].take(now_s)
+        if wait_s:
+            regardless = now_s < self._not_before_s[index]
+            self._not_before_s[index] = now_s + wait_s
+            if regardless and self._overrun.lasts(now_s, 0.0):
+                return ENOUGH
         return wait_s

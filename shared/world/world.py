@@ -6,18 +6,22 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Final, Self
+
+import numpy as np
 
 from shared.constants import CHUNK_M
+from shared.world import world_file
+from shared.world.entries import WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, WorldFile
+from shared.world.faults import WorldFault
+from shared.world.headings import heading, mrad_of_degrees
 
-WORLD_SIZE_MIN_M = CHUNK_M
-WORLD_SIZE_MAX_M = 65536
-"""float64 positions stay exact to a nanometre there; cell ids stay below 2^20."""
+__all__ = ["PRESETS", "WORLD_SIZE_MAX_M", "WORLD_SIZE_MIN_M", "Pose", "World", "WorldFault"]
 
-PRESETS = ("open",)
-
-
-class WorldFault(ValueError):
-    """The world asked for cannot exist; the text names the field and the fix."""
+PRESETS: Final = ("open",)
+"""Presets that exist in every size; ``world_file.FILE_PRESETS`` are those with a size of their own."""
+SPAWN_SPACING_M: Final = 5.0
+"""Between arrivals at the same spawn point: a car's length and a door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,17 @@ class World:
     """32 bits."""
     size_m: int
     """Edge of the square, a multiple of CHUNK_M metres."""
+    content: WorldFile | None = field(default=None, repr=False, compare=False)
+    """The world file, where there is one; ``hash`` covers it. Filled in for presets that are files."""
     hash: str = field(init=False)
     """16 hex digits over all other fields; ``welcome.world.hash``."""
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise WorldFault(f"world: no preset {self.preset!r}; use one of: {', '.join(PRESETS)}")
+        if self.content is None and self.preset in world_file.FILE_PRESETS:
+            object.__setattr__(self, "content", world_file.load_preset(self.preset))
+        if self.content is None and self.preset not in PRESETS:
+            names = ", ".join((*PRESETS, *world_file.FILE_PRESETS))
+            raise WorldFault(f"world: no preset {self.preset!r}; use one of: {names}")
         if not 0 <= self.seed < 2**32:
             raise WorldFault(f"seed: must be 0 to {2**32 - 1}, not {self.seed}")
         if not WORLD_SIZE_MIN_M <= self.size_m <= WORLD_SIZE_MAX_M or self.size_m % CHUNK_M:
@@ -52,11 +61,28 @@ class World:
                 f"world size: must be a multiple of {CHUNK_M} from {WORLD_SIZE_MIN_M} to {WORLD_SIZE_MAX_M} m, "
                 f"not {self.size_m}"
             )
-        text = json.dumps([self.preset, self.seed, self.size_m])
-        object.__setattr__(self, "hash", hashlib.sha256(text.encode()).hexdigest()[:16])
+        if self.content is not None and self.content.size_m != self.size_m:
+            raise WorldFault(
+                f"world size: {self.preset} is {self.content.size_m} m, not {self.size_m}; leave the size out"
+            )
+        named: list[str | int] = [self.preset, self.seed, self.size_m]
+        if self.content is not None:
+            named.append(world_file.digest(self.content))
+        object.__setattr__(self, "hash", hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16])
+
+    @classmethod
+    def of_file(cls, content: WorldFile, seed: int | None = None) -> Self:
+        """The world of a file, from its own seed or another."""
+        return cls(content.name, content.seed if seed is None else seed, content.size_m, content)
 
     def spawn(self, number: int) -> Pose:
-        """Where the ``number``-th arrival appears: scattered over the world, away from its edge, by the seed alone."""
+        """Where the ``number``-th arrival appears.
+
+        In a world from a file: at its spawn points in turn, ``SPAWN_SPACING_M`` apart; ``y`` is 0 for the zone to put
+        right. Else scattered over the world, away from its edge, by the seed alone.
+        """
+        if self.content is not None:
+            return self._at_spawn_point(self.content, number)
         margin = min(32.0, self.size_m / 8)
         span = self.size_m - 2 * margin
         return Pose(
@@ -65,6 +91,19 @@ class World:
             z=margin + span * _unit(self.seed, 3 * number + 1),
             yaw=math.tau * _unit(self.seed, 3 * number + 2),
         )
+
+    @staticmethod
+    def _at_spawn_point(content: WorldFile, number: int) -> Pose:
+        lap, turn = divmod(number, len(content.spawns))
+        spawn = content.spawns[turn]
+        side = max(1, int(spawn.radius_m * 1.4 / SPAWN_SPACING_M))  # the square of places within the circle
+        row, column = divmod(lap % (side * side), side)
+        yaw = mrad_of_degrees(spawn.yaw_deg) / 1000.0
+        (ahead_x,), (ahead_z,) = (part.tolist() for part in heading(np.array([yaw])))
+        right_m, back_m = ((place - (side - 1) / 2.0) * SPAWN_SPACING_M for place in (column, row))
+        x = spawn.at[0] - ahead_z * right_m - ahead_x * back_m
+        z = spawn.at[1] + ahead_x * right_m - ahead_z * back_m
+        return Pose(x=x, y=0.0, z=z, yaw=yaw)
 
 
 def _unit(seed: int, counter: int) -> float:
