@@ -50,7 +50,6 @@ UNSENT_BYTES_MAX = 64 * 1024
 FRAGMENTS_MAX = 64
 """Fragments of one message; ours have none, and a flood of empty ones is an old attack."""
 
-_OPEN = State.OPEN
 _FIN_TEXT = 0x81
 _MASKED = 0x80
 
@@ -64,6 +63,8 @@ class Connection(ServerConnection):
         self._reception = reception
         self._realm: Realm = reception.realm
         self._clock = clock
+        self._open = False
+        """Between the handshake and the first sign of an end; the library's own state is two calls away."""
         self._at_boundary = False
         """The library's parser has nothing of an unfinished frame or message."""
         self._fragments: list[bytes] = []
@@ -77,11 +78,13 @@ class Connection(ServerConnection):
 
     def opened(self) -> None:
         """The handshake is done: the time to authenticate begins."""
+        self._open = True
         self._timeout = self.loop.call_later(AUTH_TIMEOUT_S, self._reception.auth_timeout, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         super().connection_lost(exc)
+        self._open = False
         if self._timeout is not None:
             self._timeout.cancel()
         self._held.clear()
@@ -92,14 +95,15 @@ class Connection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes of the socket."""
         self._received_ms = self._clock.now_ms()
-        if self._at_boundary and self.protocol.state is _OPEN:
+        if self._at_boundary and self._open:
             payloads = _whole_text_frames(data)
             if payloads is not None:
                 for payload in payloads:
                     self._message(payload)
                 return
         super().data_received(data)
-        self._at_boundary = self.protocol.state is _OPEN and not self._fragmented and _between_frames(self.protocol)
+        self._open = self._open and self.protocol.state is State.OPEN
+        self._at_boundary = self._open and not self._fragmented and _between_frames(self.protocol)
 
     def process_event(self, event: Event) -> None:
         """A frame that came by way of the library's parser, or the handshake."""
@@ -161,15 +165,15 @@ class Connection(ServerConnection):
     # --- out
 
     def offer(self, frame: bytes) -> bool:
-        """Write a shared frame, unless too much is unsent."""
-        if self.protocol.state is not _OPEN or self.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+        """Write a shared frame, unless more than UNSENT_BYTES_MAX is unsent (then the transport has paused us)."""
+        if self.paused or not self._open:
             return False
         self.transport.write(frame)
         return True
 
     def send(self, message: ServerMessage) -> None:  # type: ignore[override]
         """Write one message; nothing happens on a connection that is closing."""
-        if self.protocol.state is _OPEN:
+        if self._open:
             self.transport.write(text_frame([encode(message)]))
 
     def placed(self, payload: PlacedPayload) -> None:
@@ -179,6 +183,7 @@ class Connection(ServerConnection):
     def end(self, code: CloseCode, reason: str) -> None:
         """Close with a code. Idempotent; what arrives from now on is ignored."""
         if self._ending is None:
+            self._open = False
             self._ending = self.loop.create_task(self.close(code, reason))
 
 

@@ -14,7 +14,7 @@ from websockets.typing import Origin
 
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
-from shard.connection import Connection
+from shard.connection import UNSENT_BYTES_MAX, Connection
 from shard.reception import Reception
 from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import CloseCode
@@ -76,6 +76,7 @@ class Gateway:
             ping_timeout=PING_S,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=MESSAGE_BYTES_MAX,
+            write_limit=UNSENT_BYTES_MAX,
             create_connection=self._make_connection,
         )
 
