@@ -1,0 +1,127 @@
+"""The project's benchmark: ``python -m scripts.bench`` prints medians with their spread, and what they were taken on.
+
+``--micro`` times pieces, ``--system`` whole servers with a herd of clients: ours and the plain Python server that one
+would write first, in turns, so that both see the same machine. ``--json FILE`` keeps everything as data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from scripts.benches import micro, system
+from scripts.benches.system import Outcome, Work
+
+ROUNDS = 5
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what was asked for, print tables; 0."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--micro", action="store_true", help="pieces only")
+    parser.add_argument("--system", action="store_true", help="whole servers only")
+    parser.add_argument("--players", default="250,1000,2000", help="sizes of the herd (default %(default)s)")
+    parser.add_argument("--peer-players", default="250,600", help="the same for the plain server (default %(default)s)")
+    parser.add_argument("--zones", default="1", help="zone processes of the shard, a list (default %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="runs of each, of which the median (default %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each whole-system run (default %(default)s)")
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    flags = parser.parse_args(argv)
+    both = flags.micro == flags.system
+    result: dict[str, Any] = {"host": host()}
+    print(" ".join(f"{key}={value}" for key, value in result["host"].items()))
+    if flags.micro or both:
+        timings = micro.run()
+        result["micro"] = [asdict(timing) for timing in timings]
+        print(f"\n{'piece':<48}{'us':>12}{'quartiles':>24}")
+        for timing in timings:
+            print(f"{timing.piece:<48}{timing.us:>12.2f}{timing.low_us:>12.2f}{timing.high_us:>12.2f}")
+    if flags.system or both:
+        if (os.cpu_count() or 1) < 2:
+            print("the whole-system runs need two cores: one for the server, one for the herd", file=sys.stderr)
+            return 2
+        works = [
+            *(
+                Work("shard", players, zones, flags.seconds)
+                for zones in _numbers(flags.zones)
+                for players in _numbers(flags.players)
+            ),
+            *(Work("peer", players, 0, flags.seconds) for players in _numbers(flags.peer_players)),
+        ]
+        result["system"] = _system(works, flags.rounds)
+    if flags.json:
+        flags.json.write_text(json.dumps(result, indent=1))
+    return 0
+
+
+def host() -> dict[str, str]:
+    """What the figures were taken on."""
+    return {
+        "cores": str(os.cpu_count()),
+        "memory_gib": str(round(psutil.virtual_memory().total / 2**30)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
+    outcomes: dict[Work, list[Outcome]] = {work: [] for work in works}
+    print(f"\nserver on core {system.SERVER_CORE}, herd on core {system.HERD_CORE}; medians of {rounds}")
+    columns = (
+        "server",
+        "zones",
+        "players",
+        "Hz",
+        "main ms/ps",
+        "zones ms/ps",
+        "kB/ps",
+        "p50 ms",
+        "p99 ms",
+        "herd late",
+        "holds",
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(rounds):
+            for work in works:
+                outcomes[work].append(system.run(work, Path(scratch)))
+    print("".join(f"{column:>13}" for column in columns))
+    for work, found in outcomes.items():
+        middle = {
+            name: statistics.median(getattr(outcome, name) for outcome in found)
+            for name in (
+                "snapshots_per_s",
+                "main_ms",
+                "zones_ms",
+                "kilobytes",
+                "seen_p50_ms",
+                "seen_p99_ms",
+                "herd_late",
+            )
+        }
+        holds = f"{sum(outcome.holds for outcome in found)}/{rounds}"
+        cells = [work.server, work.zones, work.players, *(f"{value:.3f}" for value in middle.values()), holds]
+        print("".join(f"{cell:>13}" for cell in cells))
+    return [system.as_row(outcome) for found in outcomes.values() for outcome in found]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
