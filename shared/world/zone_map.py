@@ -86,14 +86,14 @@ def _cut(weight: NDArray[np.float64], count: int, zones: int, size_m: int) -> tu
             f"{zones} zones do not fit a world of {size_m} m: each needs a chunk of {CHUNK_M} m; "
             "use fewer --zones or a larger --world-size"
         )
-    left = count // 2
     along_x = width >= depth
     length, across = (width, depth) if along_x else (depth, width)
     load = weight.sum(axis=0 if along_x else 1)
     before = np.concatenate(([0.0], np.cumsum(load)))
-    least, most = -(-left // across), length - -(-(count - left) // across)
-    if least > most:  # the longer axis has no cut that leaves both sides enough chunks: share by chunks instead
-        raise TooManyZones(f"{zones} zones do not fit a world of {size_m} m; use fewer --zones")
+    for left in sorted(range(1, count), key=lambda left: abs(left - count // 2)):  # halves, unless chunks are scarce
+        least, most = -(-left // across), length - -(-(count - left) // across)
+        if least <= most:
+            break
     target = before[-1] * left / count
     cut = least + int(np.argmin(np.abs(before[least : most + 1] - target)))
     return left, along_x, cut

@@ -266,9 +266,11 @@ def test_frames_are_never_logged_because_they_carry_tokens() -> None:
     logs.configure("debug", "text", stream)
     logging.getLogger("websockets.server").debug('< TEXT \'{"type":"auth"...')
     logging.getLogger("websockets.server").info("connection open")
+    assert not stream.getvalue()
+    logging.getLogger("websockets.server").warning("something is wrong")
     assert stream.getvalue().count("\n") == 1
     logs.configure("error", "text", stream)
-    logging.getLogger("websockets.server").info("connection open")
+    logging.getLogger("websockets.server").warning("something is wrong")
     assert stream.getvalue().count("\n") == 1
 
 
