@@ -41,13 +41,14 @@ class CellNews:
         """Take the cells of one zone. ``fresh``: not shown yet; otherwise the zone is late and its last cells stand.
 
         ``late_ticks``: how much older than the frame the cells are. ``released``: slots that the zone has been told to
-        release since; they may be shown elsewhere by now, so a late cell must not list them again.
+        release since. Their new owner may have shown them by now, and the latest listing wins: an older one must not
+        list them again.
         """
         for cell, _, full, news in cells:
             if full:
                 self.full[cell] = _marked(_without(full, released) if released else full, late_ticks)
             if fresh and news:
-                self.news[cell] = _marked(news, late_ticks)
+                self.news[cell] = _marked(_without(news, released) if released else news, late_ticks)
             elif not fresh and full:
                 self.news[cell] = b'{"c":%d,"late":%d}' % (cell, late_ticks)
 
@@ -56,12 +57,13 @@ def _marked(cell: bytes, late_ticks: int) -> bytes:
     return b'{"late":%d,%b' % (late_ticks, cell[1:]) if late_ticks else cell
 
 
-def _without(full: bytes, slots: Collection[int]) -> bytes:
-    """A full cell less the given slots. Parses JSON: for the rare tick in which a zone is late with releases."""
-    cell = orjson.loads(full)
+def _without(cell: bytes, slots: Collection[int]) -> bytes:
+    """A cell that lists none of ``slots``. Parses JSON: for the rare tick in which a zone is late with releases."""
+    parsed = orjson.loads(cell)
     for key in ("who", "at"):
-        cell[key] = [row for row in cell[key] if row[0] not in slots]
-    return orjson.dumps(cell)
+        if key in parsed:
+            parsed[key] = [row for row in parsed[key] if row[0] not in slots]
+    return orjson.dumps(parsed)
 
 
 class Fanout:
