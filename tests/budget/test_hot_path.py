@@ -109,9 +109,7 @@ def test_a_frame_inside_a_frame_is_not_taken_for_one(before: bytes) -> None:
             raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
             inner = masked(client.move(100.0, 100.0))
             length = len(before) + len(inner)
-            raw.send(
-                struct.pack("!BBH4s", 0x81, 0x80 | 126, length, bytes(4)) + before
-            )  # zeros mask nothing
+            raw.send(struct.pack("!BBH4s", 0x81, 0x80 | 126, length, bytes(4)) + before)  # zeros mask nothing
             await asyncio.sleep(0.02)
             raw.send(inner)
             await asyncio.sleep(0.02)
