@@ -1,0 +1,1 @@
+"""Maps of a world: what check_world draws."""
