@@ -166,6 +166,14 @@ class Barrier:
         """Zones whose Done is not in."""
         return [desk for desk in self.desks if not desk.idle]
 
+    def shown_elsewhere(self, desk: ZoneDesk) -> set[int]:
+        """Slots that a late zone has been told to release and that its last cells must not claim any more.
+
+        Those whose new owner has not answered yet are not among them: nobody else shows them.
+        """
+        released = desk.outstanding.released if desk.outstanding else ()
+        return {slot for slot, _ in released if not self.ledger.under_way(slot)}
+
     # --- the steps of ``begin``
 
     def _depart(self, idle: set[int], released: dict[int, list[Seat]]) -> None:

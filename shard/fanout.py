@@ -37,18 +37,17 @@ class CellNews:
     news: dict[int, bytes] = field(default_factory=dict)
     """What watchers of a cell are told; absent: nothing changed."""
 
-    def add(self, cells: Iterable[EncodedCell], late_ticks: int, fresh: bool, released: Collection[int] = ()) -> None:
+    def add(self, cells: Iterable[EncodedCell], late_ticks: int, fresh: bool, elsewhere: Collection[int] = ()) -> None:
         """Take the cells of one zone. ``fresh``: not shown yet; otherwise the zone is late and its last cells stand.
 
-        ``late_ticks``: how much older than the frame the cells are. ``released``: slots that the zone has been told to
-        release since. Their new owner may have shown them by now, and the latest listing wins: an older one must not
-        list them again.
+        ``late_ticks``: how much older than the frame the cells are. ``elsewhere``: slots that have left the zone since
+        and that their new owner shows. The latest listing wins, so an older one must not list them again.
         """
         for cell, _, full, news in cells:
             if full:
-                self.full[cell] = _marked(_without(full, released) if released else full, late_ticks)
+                self.full[cell] = _marked(_without(full, elsewhere) if elsewhere else full, late_ticks)
             if fresh and news:
-                self.news[cell] = _marked(_without(news, released) if released else news, late_ticks)
+                self.news[cell] = _marked(_without(news, elsewhere) if elsewhere else news, late_ticks)
             elif not fresh and full:
                 self.news[cell] = b'{"c":%d,"late":%d}' % (cell, late_ticks)
 

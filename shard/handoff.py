@@ -84,6 +84,10 @@ class Ledger:
         assert move.slot not in self._open, f"slot {move.slot} is handed off twice at once"
         self._open[move.slot] = (move, last_tick)
 
+    def under_way(self, slot: int) -> bool:
+        """Whether the slot's new owner has not committed a tick with it yet."""
+        return slot in self._open
+
     def complete(self, slot: int, tick: int, now_ms: float) -> Request | None:
         """The owner of ``slot`` committed ``tick``, whose time is ``now_ms``: the move that this ends, if any."""
         opened = self._open.pop(slot, None)
