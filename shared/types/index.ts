@@ -12,3 +12,5 @@ export * from "./messages.js";
 export * from "./moves.js";
 export * from "./reconnect.js";
 export * from "./requests.js";
+export * from "./props.js";
+export * from "./terrain.js";

@@ -1,4 +1,4 @@
-"""What must stay free of props: roads, spawn points, kiosks and the way to them, gates, start grids."""
+"""What must stay free of props: roads (and with them start grids), spawn points, kiosks and the way there, gates."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ ACCESS_HALF_M: Final = 4.0
 """Half the width of the way from a kiosk or spawn point to its road."""
 ACCESS_MAX_M: Final = 60.0
 """A kiosk or spawn point may be so far from the middle of its road."""
-GRID_CLEAR_M: Final = 3.5
-"""Around each slot of a start grid: half a car and a door."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

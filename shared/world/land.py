@@ -19,7 +19,7 @@ from shared.constants import CHUNK_M
 from shared.vehicles import VehicleClass
 from shared.world import world_file
 from shared.world.biome_map import BiomeMap
-from shared.world.clearings import ACCESS_HALF_M, ACCESS_MAX_M, GATE_CLEAR_M, GRID_CLEAR_M, Clearings
+from shared.world.clearings import ACCESS_HALF_M, ACCESS_MAX_M, GATE_CLEAR_M, Clearings
 from shared.world.entries import AnyKiosk, BiomeEntry, SpawnEntry, TerrainEntry, WorldFile
 from shared.world.footprints import segment_in_box
 from shared.world.headings import mrad_of_degrees
@@ -204,7 +204,6 @@ def _clearings(world: WorldFile, graph: RoadGraph, routes: tuple[Route, ...]) ->
             strips.append((x, z, road.x, road.z, ACCESS_HALF_M))
     for route in routes:
         strips += [(*gate, GATE_CLEAR_M) for gate in route.gates_m.tolist()]
-        strips += [(slot.x, slot.z, slot.x, slot.z, GRID_CLEAR_M) for slot in route.grid]
     places = np.array(strips, np.float64).reshape(-1, 5)
     ends = np.concatenate([graph.roads.ends_m(), places[:, :4]])
     radius = np.concatenate([graph.roads.halves_m(), places[:, 4]])

@@ -54,10 +54,9 @@ class Props:
         table = PropTable.joined([self.built.table.take(rows), grown])
         side = self.built.chunks
         asked = chunks[:, 1].astype(np.intp) * side + chunks[:, 0]
-        place_of = np.full(side * side, -1, np.intp)
-        place_of[asked] = np.arange(len(asked))
+        by_number = np.argsort(asked)
         cx, cz = table.chunk()
-        place = place_of[cz.astype(np.intp) * side + cx]
+        place = by_number[np.searchsorted(asked, cz.astype(np.intp) * side + cx, sorter=by_number)]
         order = np.argsort(place, kind="stable")
         return table.take(order), np.searchsorted(place[order], np.arange(len(chunks) + 1))
 

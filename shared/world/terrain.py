@@ -29,7 +29,7 @@ SHOULDER_CM: Final = 100
 """Beside a road the ground stays level so far beyond its edge."""
 _VERGE_CM: Final = int(VERGE_M * 100)
 _CHUNK_CM: Final = CHUNK_M * 100
-_POINTS_AT_ONCE: Final = 1 << 16
+_POINTS_AT_ONCE: Final = 1 << 14
 """Keeps the arrays of a big question in the processor's cache; the answer does not depend on it."""
 
 

@@ -67,7 +67,7 @@ class World:
             )
         named: list[str | int] = [self.preset, self.seed, self.size_m]
         if self.content is not None:
-            named.append(world_file.digest(self.content))
+            named += [world_file.GENERATION, world_file.digest(self.content)]
         object.__setattr__(self, "hash", hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16])
 
     @classmethod

@@ -33,6 +33,9 @@ from shared.world.prop_kinds import NOTHING, names
 FILE_PRESETS: Final = ("harbour",)
 """Presets that are world files of their own."""
 
+GENERATION: Final = 1
+"""Raised whenever the same file and seed come to mean another world, so that clients forget the chunks of the old."""
+
 _PRESETS_FOLDER: Final = Path(__file__).parent / "presets"
 _AT_PATH: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<key>key` in `)?\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _AT_LINE: Final = re.compile(r"^(?P<problem>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")

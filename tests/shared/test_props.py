@@ -73,7 +73,7 @@ def keep_off(land: Land) -> list[tuple[str, list[float], float]]:
         strips.append((what.id, [*what.at, *what.at], what.radius_m))
     for route in land.routes:
         strips += [(f"gate of {route.id}", gate, 0.5) for gate in route.gates_m.tolist()]
-        strips += [(f"grid of {route.id}", [slot.x, slot.z, slot.x, slot.z], 2.5) for slot in route.grid]
+        strips += [(f"grid of {route.id}", [slot.x, slot.z, slot.x, slot.z], 1.5) for slot in route.grid]
     return strips
 
 
@@ -202,7 +202,8 @@ def test_a_chunk_does_not_depend_on_what_is_asked_with_it(land: Land, data: st.D
 def test_the_same_seed_places_the_same_and_another_otherwise() -> None:
     here, again, other = (columns(small_land(seed=seed).props.everywhere()) for seed in (7, 7, 8))
     assert here == again
-    assert len(set(here) & set(other)) < len(here) * 0.02
+    places, others = ({(row[1], row[3]) for row in rows} for rows in (here, other))
+    assert len(places & others) < len(places) * 0.02, "neither the same kinds nor the same places"
 
 
 def test_densities_are_those_of_the_file(harbour: Land) -> None:

@@ -144,6 +144,21 @@ def test_candidates_miss_nothing_and_name_each_pair_once(small: Land) -> None:
     assert len(segment) < 500 * 100, "far fewer than all"
 
 
+@settings(max_examples=60, deadline=None)
+@given(prop=PROP)
+def test_a_solid_is_filed_wherever_it_reaches(prop: tuple[str, float, float, int, int]) -> None:
+    """A point just inside each of its corners, or on its rim, finds it."""
+    solids = Solids.of(props([prop]), SIZE_M)
+    x, z, ahead_x, ahead_z = (float(column[0]) for column in (solids.x, solids.z, solids.ahead_x, solids.ahead_z))
+    half_w, half_d = float(solids.half_w[0]) * 0.999, float(solids.half_d[0]) * 0.999
+    corners = [(wide * half_w, deep * half_d) for wide in (-1, 1) for deep in (-1, 1)]
+    if solids.shape[0] == CIRCLE:
+        corners = [(half_w * math.cos(angle), half_w * math.sin(angle)) for angle in range(7)]
+    for wide, deep in corners:
+        at_x, at_z = one(x + ahead_x * deep - ahead_z * wide), one(z + ahead_z * deep + ahead_x * wide)
+        assert len(solids.candidates(at_x, at_z, at_x, at_z)[0]) == 1
+
+
 def test_solids_are_the_solid_props_that_chunks_list(small: Land) -> None:
     solids = Solids.of(small.props.everywhere(), small.size_m)
     side = range(small.chunks)

@@ -101,9 +101,9 @@ def test_scalars_arrays_and_shapes_give_the_same(small: Land) -> None:
 
 def test_more_points_than_fit_in_one_go(small: Land) -> None:
     rng = np.random.default_rng(2)
-    x, z = rng.integers(0, 102400, (2, 70_000)).astype(np.int32)
+    x, z = rng.integers(0, 102400, (2, 40_000)).astype(np.int32)
     whole = small.terrain.ground_cm(x, z)
-    part = slice(65_000, 66_500)
+    part = slice(16_000, 17_500)
     assert (small.terrain.ground_cm(x[part], z[part]) == whole[part]).all()
 
 
