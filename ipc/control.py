@@ -39,13 +39,32 @@ class Place(_Control, frozen=True):
     """A new connection: its ``seq`` and its clock start anew."""
 
 
-Command: TypeAlias = Place
+class SetFlags(_Control, frozen=True):
+    """Change a player's flags: FLAG_* bits to set and to clear. It is not answered."""
+
+    slot: int
+    generation: int
+    on: int
+    off: int
+
+
+class Resume(_Control, frozen=True):
+    """A player is back on a new connection: it keeps pose and velocity, is not away any more, and gets a new epoch.
+
+    Answered by a PlacedAt. The zone knows the pose best: samples of the last connection may be judged until then.
+    """
+
+    slot: int
+    generation: int
+
+
+Command: TypeAlias = Place | SetFlags | Resume
 
 # --- events of a Done
 
 
 class PlacedAt(_Control, frozen=True):
-    """A Place was done; the player's moves count once they carry ``epoch``."""
+    """A Place or Resume was done; the player's moves count once they carry ``epoch``."""
 
     slot: int
     generation: int
@@ -55,6 +74,8 @@ class PlacedAt(_Control, frozen=True):
     z: float
     yaw: float
     reason: PlacedReason
+    vx: float = 0.0
+    vz: float = 0.0
 
 
 class Crossing(_Control, frozen=True):

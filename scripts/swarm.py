@@ -205,6 +205,7 @@ def _parser() -> _Parser:
     add("--url", default="ws://127.0.0.1:8765/ws", help="default ws://127.0.0.1:8765/ws")
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
+    add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
     add("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
     add(
         "--token-secret-file",
@@ -242,6 +243,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             secret=keys.secret,
             issuer=keys.issuer or LOCAL_ISSUER,
             audience=keys.audience,
+            come_back=flags.come_back,
         )
         for first, end in pairwise(cuts)
     ]

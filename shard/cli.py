@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shard import logs
-from shard.auth import KeyFault, KeyPools, load_keys
+from shard.auth import KeyFault, load_keys
 from shard.config import Config, ConfigFault, StartFault, parse_config
 from shard.dev_secret import read_or_create
+from shard.key_set import key_set_address
+from shard.keys import KeyStore
 
 EXIT_NOT_STARTED = 2
 """Bad settings, bad keys, or a machine that cannot run them: a restart alone does not help. argparse uses it, too."""
@@ -26,10 +28,12 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     try:
         config = parse_config(argv, env, is_tty=sys.stderr.isatty())
         keys = choose_keys(config, env)
+        if not config.check:
+            logs.configure(config.log_level, config.log_format)
+        keys.load()
         if config.check:
             print(_summary(config, keys))
             return 0
-        logs.configure(config.log_level, config.log_format)
         from shard.app import run  # noqa: PLC0415 - a bad flag is refused before the whole server is loaded
 
         return run(config, keys)
@@ -38,27 +42,30 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         return EXIT_NOT_STARTED
 
 
-def choose_keys(config: Config, env: Mapping[str, str]) -> KeyPools:
-    """The configured keys; with ``--dev``, where there is none, the throw-away secret. Raises KeyFault."""
+def choose_keys(config: Config, env: Mapping[str, str]) -> KeyStore:
+    """The configured keys, not loaded yet; with ``--dev`` and none, the throw-away secret. Raises KeyFault."""
     keys = load_keys(env)
-    if not keys.is_empty:
-        return keys
-    if not config.dev:
-        raise KeyFault(
-            "no key to verify players with: set SUPABASE_JWT_SECRET (HS256) or SUPABASE_JWKS (ES256, RS256), "
-            "or use --dev on a developer's machine"
-        )
-    return replace(keys, secret=read_or_create(config.dev_secret_file))
+    keys = replace(keys, allow_anonymous=keys.allow_anonymous and config.anonymous)
+    address = key_set_address(env, keys)
+    if keys.is_empty and address is None:
+        if not config.dev:
+            raise KeyFault(
+                "no key to verify players with: set SUPABASE_JWT_SECRET (HS256), SUPABASE_JWKS (ES256, RS256), "
+                "SUPABASE_JWKS_URL or SUPABASE_URL, or use --dev on a developer's machine"
+            )
+        keys = replace(keys, secret=read_or_create(config.dev_secret_file))
+    return KeyStore(keys, address)
 
 
-def _summary(config: Config, keys: KeyPools) -> str:
+def _summary(config: Config, keys: KeyStore) -> str:
     """What would run, for ``--check``: a line per subject."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     port = str(config.port) if config.port else "any free port"
     world = config.world
+    scheme = "wss" if config.tls_cert else "ws"
     return "\n".join(
         (
-            f"listen   ws://{host}:{port}/ws, origins: {', '.join(config.origins) or 'any'}",
+            f"listen   {scheme}://{host}:{port}/ws, origins: {', '.join(config.origins) or 'any'}",
             f"world    {world.preset}, seed {world.seed}, {world.size_m} m, hash {world.hash}",
             f"size     {config.zones} zones at {config.tick_hz} Hz, {config.max_players} players",
             f"keys     {keys.describe()}",

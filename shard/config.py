@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
 
+from shard.admission import Network, parse_proxy
 from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
 from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
 from shared.world.zone_map import TooManyZones, ZoneMap
@@ -74,6 +75,26 @@ class Config:
     """Ticks per second."""
     max_players: int
     """Player slots: rows of every block."""
+    max_queue: int
+    """Places in the queue for a full world."""
+    max_connections: int
+    """Sockets in all."""
+    trusted_proxies: tuple[Network, ...]
+    """Whose X-Forwarded-For is believed."""
+    exempt_loopback: bool
+    """Loopback addresses are limited in all only. On with ``dev``."""
+    tls_cert: Path | None
+    tls_key: Path | None
+    """Both or none."""
+    resume_s: float
+    """How long a car is held after its socket is lost."""
+    idle_minutes: int
+    """After which a driver gives up its slot while others queue; 0: never."""
+    drain_s: float
+    """Between telling players that the shard ends and closing their connections."""
+    anonymous: bool
+    """Whether guests of Supabase's anonymous sign-in may play."""
+    deny_file: Path | None
     log_level: LogLevel
     log_format: LogFormat
     dev: bool
@@ -126,6 +147,40 @@ _OPTIONS: Final = (
         "",
         "admit pages of this origin only, compared exactly; repeat or use commas",
     ),
+    _Option(
+        "network",
+        "--trusted-proxy",
+        "SHARD_TRUSTED_PROXIES",
+        "NET",
+        "",
+        "believe X-Forwarded-For of this address or network; repeat or use commas",
+    ),
+    _Option(
+        "network",
+        "--exempt-loopback",
+        "SHARD_EXEMPT_LOOPBACK",
+        None,
+        "auto",
+        "no limits per address on loopback; auto is on with --dev",
+    ),
+    _Option("network", "--max-connections", "SHARD_MAX_CONNECTIONS", "N", "auto", "sockets; auto is 2 per slot"),
+    _Option(
+        "network", "--tls-cert", "SHARD_TLS_CERT", "PATH", "", "certificate chain (PEM), for those without a proxy"
+    ),
+    _Option("network", "--tls-key", "SHARD_TLS_KEY", "PATH", "", "its private key (PEM)"),
+    _Option("players", "--resume-seconds", "SHARD_RESUME_SECONDS", "S", "30", "hold a car after its socket is lost"),
+    _Option("players", "--max-queue", "SHARD_MAX_QUEUE", "N", "1000", "places in the queue for a full world"),
+    _Option(
+        "players",
+        "--idle-minutes",
+        "SHARD_IDLE_MINUTES",
+        "N",
+        "0",
+        "who stands still for so long gives up its slot while others queue; 0: never",
+    ),
+    _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
+    _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
+    _Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
     _Option("world", "--world", "SHARD_WORLD", "PRESET", PRESETS[0], f"one of: {', '.join(PRESETS)}"),
     _Option("world", "--seed", "SHARD_SEED", "N", "1", "what the world is grown from, 32 bits"),
     _Option("world", "--world-size", "SHARD_WORLD_SIZE", "M", "4096", "edge in metres, a multiple of 64"),
@@ -166,6 +221,12 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
     given = {option.key: _given(option, flags[option.key], env) for option in _OPTIONS}
     dev = _switch(given["dev"])
     world = _world(given)
+    max_players = _integer(given["max_players"], 1, PLAYERS_MAX)
+    tls_cert, tls_key = _optional_path(given["tls_cert"]), _optional_path(given["tls_key"])
+    if (tls_cert is None) != (tls_key is None):
+        missing = "--tls-key" if tls_key is None else "--tls-cert"
+        raise ConfigFault(f"{missing}: must be given, too: TLS needs a certificate and its key")
+    exempt = given["exempt_loopback"]
     log_formats: dict[str, LogFormat] = {"auto": "text" if is_tty else "json", "text": "text", "json": "json"}
     return Config(
         host=_host(given["host"], dev),
@@ -174,7 +235,18 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         world=world,
         zones=_zones(given["zones"], world),
         tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
-        max_players=_integer(given["max_players"], 1, PLAYERS_MAX),
+        max_players=max_players,
+        max_queue=_integer(given["max_queue"], 0, 100_000),
+        max_connections=_connections(given["max_connections"], max_players),
+        trusted_proxies=_proxies(given["trusted_proxy"]),
+        exempt_loopback=dev if exempt.text == "auto" else _switch(exempt),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        resume_s=float(_integer(given["resume_seconds"], 0, 600)),
+        idle_minutes=_integer(given["idle_minutes"], 0, 24 * 60),
+        drain_s=float(_integer(given["drain_seconds"], 0, 600)),
+        anonymous=_switch(given["anonymous"]),
+        deny_file=_optional_path(given["deny_file"]),
         log_level=_choice(given["log_level"], _LOG_LEVELS),
         log_format=_choice(given["log_format"], log_formats),
         dev=dev,
@@ -196,7 +268,8 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="python -m shard",
         description="Run one shard: a persistent world, its zone processes, and the WebSocket server in front of them.",
-        epilog="Flags win over the environment names in brackets. Keys come from SUPABASE_JWT_SECRET or SUPABASE_JWKS.",
+        epilog="Flags win over the environment names in brackets. Keys come from SUPABASE_JWT_SECRET, "
+        "SUPABASE_JWKS, SUPABASE_JWKS_URL or SUPABASE_URL.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"shard {VERSION}, protocol {PROTOCOL_VERSION}")
@@ -211,7 +284,7 @@ def _parser() -> _Parser:
         if option.metavar is None:
             group.add_argument(option.flag, action=argparse.BooleanOptionalAction, help=text)
         else:
-            action = "append" if option.flag == "--origin" else "store"
+            action = "append" if option.flag in ("--origin", "--trusted-proxy") else "store"
             group.add_argument(option.flag, action=action, metavar=option.metavar, help=text)
     return parser
 
@@ -251,6 +324,27 @@ def _path(given: _Given) -> Path:
     if given.text and "\0" not in given.text:
         return Path(given.text)
     raise given.fault("must be the path of a file")
+
+
+def _optional_path(given: _Given) -> Path | None:
+    return None if given.where == "default" else _path(given)
+
+
+def _connections(given: _Given, max_players: int) -> int:
+    """Sockets in all: by default as many in lobby and queue as in the world."""
+    return 2 * max_players + 64 if given.text == "auto" else _integer(given, 1, 100_000)
+
+
+def _proxies(given: _Given) -> tuple[Network, ...]:
+    if given.where == "default":
+        return ()
+    proxies = []
+    for part in given.text.split(","):
+        try:
+            proxies.append(parse_proxy(part.strip()))
+        except ValueError as rule:
+            raise _Given(given.where, part.strip()).fault(str(rule)) from None
+    return tuple(proxies)
 
 
 def _host(given: _Given, dev: bool) -> str:

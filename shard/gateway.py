@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http
 import logging
+import random
 import socket
+import ssl
 from functools import partial
 from typing import Any
 
@@ -12,9 +15,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
+from shard.admission import Admission, AdmissionLimits
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.connection import UNSENT_BYTES_MAX, Connection
+from shard.doors import Doors
 from shard.reception import Reception
 from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import CloseCode
@@ -22,7 +27,12 @@ from shared.messages import CloseCode
 PATHS = ("/ws", "/")
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted socket: left to itself the kernel takes megabytes for a reader that never reads."""
+SILENT_MAX = 2048
+"""Sockets that have not presented a token, in all: 40 MiB, and a storm of clients whose machines are slow."""
 BACKLOG = 1024
+DRAIN_BATCHES = 10
+DRAIN_S = 1.0
+"""Over which the connections are closed: those who come back at once shall not come back together."""
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 PING_S = 10.0
@@ -53,13 +63,42 @@ def listen(config: Config) -> socket.socket:
     return listener
 
 
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """What ``--tls-cert`` and ``--tls-key`` give; None without them. Raises StartFault."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except OSError as fault:  # SSLError is one
+        why = fault.strerror or str(fault)
+        raise StartFault(f"--tls-cert, --tls-key: cannot be used ({why}); give a PEM chain and its key") from None
+    return context
+
+
+def make_doors(config: Config, loop: asyncio.AbstractEventLoop) -> Doors:
+    """Admission by the settings."""
+    limits = AdmissionLimits(
+        config.max_connections,
+        silent_max=min(SILENT_MAX, config.max_connections),
+        exempt_loopback=config.exempt_loopback,
+    )
+    return Doors(loop, Admission(limits, config.trusted_proxies))
+
+
 class Gateway:
     """The WebSocket server of one shard."""
 
-    def __init__(self, config: Config, reception: Reception, clock: ServerClock, listener: socket.socket) -> None:
+    def __init__(
+        self, config: Config, reception: Reception, clock: ServerClock, doors: Doors, listener: socket.socket
+    ) -> None:
+        """Raises StartFault when the certificate cannot be used."""
         self._origins: list[Origin | None] | None = [*map(Origin, config.origins), None] if config.origins else None
-        self._make_connection: Any = partial(Connection, reception=reception, clock=clock)
+        self._make_connection: Any = partial(Connection, reception=reception, clock=clock, doors=doors)
+        self._doors = doors
         self._listener = listener
+        self._tls = tls_context(config)
         self._server: Server | None = None
 
     async def open(self) -> None:
@@ -67,9 +106,10 @@ class Gateway:
         self._server = await serve(
             _serve_connection,
             sock=self._listener,
+            ssl=self._tls,
             origins=self._origins,
             compression=None,  # 45 us per snapshot for half the bytes: the processor is the scarce one
-            process_request=_admit,
+            process_request=self._admit,
             server_header=None,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=PING_S,
@@ -80,11 +120,38 @@ class Gateway:
             create_connection=self._make_connection,
         )
 
+    def refuse_arrivals(self) -> None:
+        """From now on every handshake is answered with 503."""
+        self._doors.admission.draining = True
+
+    async def drain(self) -> None:
+        """Close every connection with 1012, in jittered batches over DRAIN_S. Does not wait for their good-byes."""
+        connections = [] if self._server is None else list(self._server.connections)
+        random.shuffle(connections)
+        for batch in range(DRAIN_BATCHES if connections else 0):
+            for connection in connections[batch::DRAIN_BATCHES]:
+                assert isinstance(connection, Connection), "create_connection makes no others"
+                connection.end(CloseCode.RESTARTING, "restarting")
+            await asyncio.sleep(random.uniform(0.5, 1.5) * DRAIN_S / DRAIN_BATCHES)
+
     async def close(self) -> None:
         """Stop accepting, close every connection with 1012, and wait for them, CLOSE_TIMEOUT_S at most."""
         if self._server is not None:
             self._server.close(code=CloseCode.RESTARTING, reason="restarting")
             await self._server.wait_closed()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a handshake that is not for us, or from where there are too many."""
+        assert isinstance(connection, Connection), "create_connection makes no others"
+        if request.path.partition("?")[0] not in PATHS:
+            return connection.respond(http.HTTPStatus.NOT_FOUND, "The WebSocket is at /ws.\n")
+        assert connection.ticket is not None, "who was turned away makes no request"
+        refusal = self._doors.identify(connection.ticket, request.headers.get_all("X-Forwarded-For"))
+        if refusal is None:
+            return None
+        response = connection.respond(refusal.status, f"{refusal.reason}\n")
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+        return response
 
 
 async def _serve_connection(connection: ServerConnection) -> None:
@@ -92,10 +159,3 @@ async def _serve_connection(connection: ServerConnection) -> None:
     assert isinstance(connection, Connection), "create_connection makes no others"
     connection.opened()
     await connection.wait_closed()
-
-
-def _admit(connection: ServerConnection, request: Request) -> Response | None:
-    """Answer a handshake that is not for us."""
-    if request.path.partition("?")[0] in PATHS:
-        return None
-    return connection.respond(http.HTTPStatus.NOT_FOUND, "The WebSocket is at /ws.\n")

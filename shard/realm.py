@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from ipc.control import Done, Place, PlacedAt, Seat
+from ipc.control import Done, Place, PlacedAt, Resume, Seat, SetFlags
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
 from shard.slots import SlotPool
-from shared.constants import CELL_M
+from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
 from shared.ids import Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason
 from shared.vehicles import VEHICLE_INDEX
@@ -50,6 +50,20 @@ class Occupant:
     generation: Generation
     client: Client
     leaving: bool = False
+    away: bool = False
+    """The socket is lost, the body is held."""
+    resumes: int = 0
+    """Resumes on their way: placements from before the last of them are no news to its client."""
+
+
+class _Nobody:
+    """The client of a body that is held."""
+
+    def offer(self, frame: bytes) -> bool:
+        return False
+
+    def placed(self, payload: PlacedPayload) -> None:
+        pass
 
 
 class Realm:
@@ -107,6 +121,38 @@ class Realm:
             self.fanout.unwatch(occupant.slot)
             self.barrier.dismiss((occupant.slot, occupant.generation))
 
+    def hold(self, player: str) -> bool:
+        """The player's socket is lost: keep its body where it is, for all to see that it is away.
+
+        False: there is no body to keep; a wish for one is dropped.
+        """
+        self._waiting.pop(player, None)
+        occupant = self.occupant(player)
+        if occupant is not None and not occupant.away:
+            occupant.away = True
+            occupant.client = _Nobody()
+            self.fanout.unwatch(occupant.slot)
+            self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
+        return occupant is not None
+
+    def resume(self, player: str, client: Client) -> bool:
+        """Give the player's body, or the wish for one, to another connection. ``client.placed`` follows.
+
+        False: there is none, or its release is under way; then the player has to enter anew.
+        """
+        if player in self._waiting:
+            self._waiting[player] = self._waiting[player][0], client
+            return True
+        occupant = self.occupant(player)
+        if occupant is None:
+            return False
+        occupant.away = False
+        occupant.client = client
+        occupant.resumes += 1
+        self.fanout.unwatch(occupant.slot)
+        self.barrier.command(Resume(occupant.slot, occupant.generation))
+        return True
+
     def respawn(self, player: str) -> bool:
         """Put the player's car where new ones appear; False when it has no body."""
         occupant = self.occupant(player)
@@ -161,7 +207,10 @@ class Realm:
 
     def commit(self, done: Done) -> None:
         """Take the Done of a zone."""
+        sent = self.barrier.desks[done.zone].outstanding
+        flagged = 0 if sent is None else sum(isinstance(command, SetFlags) for command in sent.commands)
         committed = self.barrier.commit(done)
+        self.barrier.unanswered -= flagged  # they are never answered
         if self.auditor is not None:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
@@ -174,8 +223,7 @@ class Realm:
         for desk in self.barrier.desks:
             fresh = desk.committed != desk.shown
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
-            released = () if desk.outstanding is None else {slot for slot, _ in desk.outstanding.released}
-            cells.add(desk.cells, self.tick - desk.committed, fresh, released)
+            cells.add(desk.cells, self.tick - desk.committed, fresh, self.barrier.shown_elsewhere(desk))
             desk.shown = desk.committed
         self.fanout.publish(self.tick, self.now_ms, self.memory.table.committed("home"), cells)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
@@ -206,6 +254,9 @@ class Realm:
         occupant = self._by_slot.get(event.slot)
         if occupant is None or occupant.generation != event.generation or occupant.leaving:
             return
+        occupant.resumes -= event.reason == "resume"
+        if occupant.resumes or occupant.away:
+            return  # a later placement answers the connection that is here now, or will be
         occupant.client.placed(
             PlacedPayload(
                 epoch=event.epoch,
@@ -216,9 +267,11 @@ class Realm:
                 yaw=event.yaw,
                 tick=tick,
                 reason=event.reason,
+                vx=event.vx,
+                vz=event.vz,
             )
         )
-        if event.reason == "enter":
+        if event.reason in ("enter", "resume"):
             self.fanout.watch(event.slot, occupant.client)
 
     def _next_spawn(self) -> Pose:

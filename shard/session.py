@@ -1,9 +1,11 @@
 """What one connection may do next.
 
 A connection begins CONNECTING, with one try to authenticate within AUTH_TIMEOUT_S. A good token moves the player to
-the LOBBY; ``enter`` moves it into the WORLD, ``leave`` back. Whoever is removed, replaced, or loses the socket is
-CLOSED, which nothing leaves. Messages are handled in the order in which they arrive, each before the next is looked
-at; what a message demands of the rest of main is returned as commands, so that this file decides and touches nothing.
+the LOBBY, or into the WORLD when its car was held; ``enter`` moves it into the WORLD, or to the QUEUE of a full one;
+``leave`` back, as does idling while others wait. Whoever is removed, replaced, or loses the socket is CLOSED, which
+nothing leaves: AWAY is no state of a connection but of a player without one (``shard/reception.py``). Messages are
+handled in the order in which they arrive, each before the next is looked at; what a message demands of the rest of
+main is returned as commands, so that this file decides and touches nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from shared.messages import (
     Respawn,
     ServerMessage,
     State,
+    Who,
+    WhoPayload,
 )
 
 AUTH_TIMEOUT_S: Final = 5.0
@@ -41,13 +45,18 @@ FAULTS_MAX: Final = 3
 FAULTS_WINDOW_MS: Final = 10_000.0
 """Malformed messages within this window that end a connection: one is an accident, three are a program."""
 
-Step: TypeAlias = Literal["authenticated", "enter", "leave", "closed"]
+Step: TypeAlias = Literal["authenticated", "resume", "enter", "queue", "leave", "closed"]
 
 TRANSITIONS: Final[dict[tuple[State, Step], State]] = {
     (State.CONNECTING, "authenticated"): State.LOBBY,
     (State.CONNECTING, "closed"): State.CLOSED,  # refused, timed out, or gone
     (State.LOBBY, "enter"): State.WORLD,
+    (State.LOBBY, "resume"): State.WORLD,  # in the same step as the token
+    (State.LOBBY, "queue"): State.QUEUED,
     (State.LOBBY, "closed"): State.CLOSED,
+    (State.QUEUED, "enter"): State.WORLD,
+    (State.QUEUED, "leave"): State.LOBBY,
+    (State.QUEUED, "closed"): State.CLOSED,
     (State.WORLD, "leave"): State.LOBBY,
     (State.WORLD, "closed"): State.CLOSED,
 }
@@ -79,6 +88,13 @@ class PutBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Answer with a page of who is here."""
+
+    wish: WhoPayload
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a message."""
 
@@ -92,9 +108,10 @@ class Close:
     code: CloseCode
     error: ErrorCode
     message: str
+    retry_after_ms: int | None = None
 
 
-Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Say | Close
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Page | Say | Close
 
 
 class Session:
@@ -133,6 +150,8 @@ class Session:
                 return GoOut()
             case Respawn():
                 return PutBack()
+            case Who():
+                return Page(message.payload)
             case Ping():
                 return Say(Pong(PongPayload(message.payload.t, now_ms), re=message.id))
             case _:
@@ -159,12 +178,18 @@ class Session:
         self.expires_at_s = expires_at_s
         return "refresh"
 
-    def refused(self, error: ErrorCode, message: str) -> Command:
+    def refused(
+        self, error: ErrorCode, message: str, re: int | None = None, retry_after_ms: int | None = None
+    ) -> Command:
         """The token was not good: the end of a new connection, but an old token runs on."""
         if self.player is not None:
-            return self.refuse(error, message)
-        codes = {"token_expired": CloseCode.TOKEN_EXPIRED, "forbidden": CloseCode.FORBIDDEN}
-        return Close(codes.get(error, CloseCode.AUTH_FAILED), error, message)
+            return self.refuse(error, message, re, retry_after_ms)
+        codes = {
+            "token_expired": CloseCode.TOKEN_EXPIRED,
+            "forbidden": CloseCode.FORBIDDEN,
+            "not_ready": CloseCode.OVERLOADED,
+        }
+        return Close(codes.get(error, CloseCode.AUTH_FAILED), error, message, retry_after_ms)
 
     def timed_out(self) -> Command | None:
         """AUTH_TIMEOUT_S are over."""
@@ -176,6 +201,19 @@ class Session:
         """A GoIn was carried out; a ``placed`` answers message ``re``."""
         self._step("enter")
         self.will_be_placed("enter", re)
+
+    def resumed(self) -> None:
+        """The player's car was held, and is given back; a ``placed`` follows that answers nothing."""
+        self._step("resume")
+
+    def queued(self) -> None:
+        """The world is full: the player waits for its turn."""
+        self._step("queue")
+
+    def idled(self) -> None:
+        """The player gives up its place for others."""
+        self._step("leave")
+        self._asked.clear()
 
     def will_be_placed(self, reason: PlacedReason, re: int | None) -> None:
         """A ``placed`` with this reason will answer message ``re``."""
@@ -191,9 +229,9 @@ class Session:
         if self.state is not State.CLOSED:
             self._step("closed")
 
-    def refuse(self, error: ErrorCode, message: str, re: int | None = None) -> Say:
+    def refuse(self, error: ErrorCode, message: str, re: int | None = None, retry_after_ms: int | None = None) -> Say:
         """The answer to a message that cannot be obeyed."""
-        return Say(Error(ErrorPayload(error, message), re=re))
+        return Say(Error(ErrorPayload(error, message, retry_after_ms), re=re))
 
     def _step(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 
 from ipc.control import Done, Fault
@@ -64,6 +65,8 @@ class Supervisor:
         self._failure: ZoneLost | None = None
         self.late_ticks = 0
         """Ticks whose frames went out without one zone or more."""
+        self.lateness: Counter[int] = Counter()
+        """How late ticks began, in whole milliseconds."""
         self.reanchored = 0
         """Times that the schedule was given up because main itself stood still."""
 
@@ -95,8 +98,18 @@ class Supervisor:
         log.warning("main stood still", extra={"late_ms": round(self._clock.now_ms() - due_ms, 1)})
         return self._clock.now_ms()
 
+    def lateness_ms(self, share: float) -> int:
+        """The lateness that this share of ticks did not exceed."""
+        left = share * self.lateness.total()
+        for late_ms in sorted(self.lateness):
+            left -= self.lateness[late_ms]
+            if left <= 0:
+                return late_ms
+        return 0
+
     def _begin(self, due_ms: float) -> None:
         self._all_in.clear()
+        self.lateness[int(max(self._clock.now_ms() - due_ms, 0.0))] += 1
         self._realm.begin_tick(due_ms)
 
     async def _wait_done(self, deadline_ms: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,8 +15,11 @@ from scripts.mint_token import mint
 from shard.auth import load_keys
 from shard.clock import ServerClock
 from shard.config import parse_config
-from shard.gateway import Gateway, listen
-from shard.reception import Reception
+from shard.denylist import DenyList
+from shard.gateway import Gateway, listen, make_doors
+from shard.keys import KeyStore
+from shard.reception import HouseRules, Reception
+from shard.rounds import Rounds
 from shared.messages import (
     Auth,
     AuthPayload,
@@ -26,6 +29,7 @@ from shared.messages import (
     Move,
     MovePayload,
     Placed,
+    Presence,
     ServerMessage,
     decode_server,
     encode,
@@ -48,22 +52,48 @@ def token(number: int, lifetime_s: float = 3600) -> str:
 class SocketShard(ShardStepper):
     """``tick`` runs one tick over whatever has arrived."""
 
-    def __init__(self, zones: int = 2, size_m: int = 512, players: int = 64) -> None:
+    def __init__(
+        self,
+        zones: int = 2,
+        size_m: int = 512,
+        players: int = 64,
+        flags: Sequence[str] = (),
+        keys: KeyStore | None = None,
+        rules: HouseRules | None = None,
+    ) -> None:
         super().__init__(zones=zones, size_m=size_m, players=players)
         self.clock = ServerClock()
-        config = parse_config(["--dev", "--port", "0", "--world-size", str(size_m), "--zones", str(zones)], {})
-        keys = load_keys({"SUPABASE_JWT_SECRET": SECRET})
-        self.reception = Reception(self.realm, keys, 1000.0 / PERIOD_MS, self.clock.now_ms)
+        argv = ["--dev", "--port", "0", "--world-size", str(size_m), "--zones", str(zones), *flags]
+        config = parse_config(argv, {})
+        self.doors = make_doors(config, asyncio.get_running_loop())
+        self.reception = Reception(
+            self.realm,
+            keys or KeyStore(load_keys({"SUPABASE_JWT_SECRET": SECRET})),
+            1000.0 / PERIOD_MS,
+            self.clock.now_ms,
+            self.doors.pacer.add,
+            rules,
+            DenyList(config.deny_file),
+        )
+        self.rounds = Rounds(self.reception)
         self._listener = listen(config)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"ws://127.0.0.1:{self.port}/ws"
-        self.gateway = Gateway(config, self.reception, self.clock, self._listener)
+        self.gateway = Gateway(config, self.reception, self.clock, self.doors, self._listener)
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, zones: int = 2, size_m: int = 512, players: int = 64) -> AsyncIterator[SocketShard]:
+    async def open(
+        cls,
+        zones: int = 2,
+        size_m: int = 512,
+        players: int = 64,
+        flags: Sequence[str] = (),
+        keys: KeyStore | None = None,
+        rules: HouseRules | None = None,
+    ) -> AsyncIterator[SocketShard]:
         """A shard that accepts connections."""
-        with cls(zones, size_m, players) as shard:
+        with cls(zones, size_m, players, flags, keys, rules) as shard:
             await shard.gateway.open()
             try:
                 yield shard
@@ -75,7 +105,7 @@ class SocketShard(ShardStepper):
         self.realm.begin_tick(self.clock.now_ms())
         self.collect()
         self.realm.end_tick()
-        self.reception.ticked()
+        self.rounds.ticked()
 
 
 @dataclass
@@ -99,9 +129,12 @@ class SocketClient:
         await self.socket.send(encode(message), text=True)
 
     async def receive(self, timeout_s: float = 5.0) -> ServerMessage:
-        """The next message. Raises TimeoutError, or ConnectionClosed."""
+        """The next message, presence pushes left out. Raises TimeoutError, or ConnectionClosed."""
         async with asyncio.timeout(timeout_s):
-            return decode_server(await self.socket.recv(decode=False))
+            while True:
+                message = decode_server(await self.socket.recv(decode=False))
+                if not isinstance(message, Presence) or message.payload.page is not None:
+                    return message
 
     async def authenticate(self, number: int) -> None:
         """Authenticate as player ``number``; ends in the lobby."""

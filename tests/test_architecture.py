@@ -35,7 +35,20 @@ PURE = {
     "shared": {"*"},
     "ipc": {"layout", "control"},
     "zones": {"anticheat", "border", "encode", "listing", "movement", "rows", "simulation"},
-    "shard": {"auth", "config", "fanout", "handoff", "session", "slots", "wsframe"},
+    "shard": {
+        "admission",
+        "auth",
+        "bucket",
+        "budget",
+        "config",
+        "fanout",
+        "handoff",
+        "line",
+        "presence",
+        "session",
+        "slots",
+        "wsframe",
+    },
 }
 """No I/O, no clock, no logging, no asyncio; of ours: ``shared``, the pure part of ``ipc``, each other."""
 

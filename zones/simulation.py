@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, PlacedAt, Tick
-from shared.constants import CELL_M, ROUNDS_MAX
+from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
+from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST, ROUNDS_MAX
+from shared.messages import PlacedReason
 from shared.player_state import F64, U32, PlayerState
 from shared.world.zone_map import ZoneMap
 from zones import anticheat, border, movement, rows
@@ -90,19 +91,39 @@ def _obey(
     index = int(np.searchsorted(slots, command.slot))
     if index == len(slots) or slots[index] != command.slot or generations[index] != command.generation:
         return  # the player it was meant for is gone; main counts commands that were not answered
-    state.pos[index] = (command.x, command.y, command.z)
-    state.vel[index] = 0.0
-    state.yaw[index] = command.yaw
+    match command:
+        case SetFlags():
+            state.flags[index] = (int(state.flags[index]) | command.on) & ~command.off & 0xFF
+        case Resume():
+            state.flags[index] &= np.uint8(0xFF ^ (FLAG_AWAY | FLAG_GHOST))
+            _start_anew(index, tick, state)
+            events.append(_placed_at(command, index, state, "resume"))
+        case Place():
+            state.pos[index] = (command.x, command.y, command.z)
+            state.vel[index] = 0.0
+            state.yaw[index] = command.yaw
+            state.left_ms[index] = 0.0
+            if command.fresh:
+                _start_anew(index, tick, state)
+            else:
+                state.sample_ms[index] = tick.now_ms
+                state.epoch[index] += np.uint32(1)
+            events.append(_placed_at(command, index, state, command.reason))
+
+
+def _start_anew(index: int, tick: Tick, state: PlayerState) -> None:
+    """A new connection: epoch, ``seq`` and the client's clock are others from now on."""
     state.sample_ms[index] = tick.now_ms
-    state.left_ms[index] = 0.0
     state.epoch[index] += np.uint32(1)
-    if command.fresh:
-        state.seq[index] = -1
-        state.offset_ms[index] = np.inf
-    epoch = int(state.epoch[index])
-    events.append(
-        PlacedAt(command.slot, command.generation, epoch, command.x, command.y, command.z, command.yaw, command.reason)
-    )
+    state.seq[index] = -1
+    state.offset_ms[index] = np.inf
+
+
+def _placed_at(command: Place | Resume, index: int, state: PlayerState, reason: PlacedReason) -> PlacedAt:
+    x, y, z = state.pos[index].tolist()
+    vx, _, vz = state.vel[index].tolist()
+    epoch, yaw = int(state.epoch[index]), float(state.yaw[index])
+    return PlacedAt(command.slot, command.generation, epoch, x, y, z, yaw, reason, vx, vz)
 
 
 def _crossings(

@@ -6,6 +6,7 @@ of this process and is the same for all its bots.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import math
 import random
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+from websockets.exceptions import InvalidHandshake
 
 from scripts.bots.connection import BotConnection
 from scripts.bots.cross_check import CrossCheck
@@ -48,6 +50,10 @@ from shared.messages import (
 from shared.world.world import Pose
 
 PING_S = 2.0
+ABNORMAL = 1006
+"""How a connection ends that nobody closed."""
+BACK_OFF_S = 0.5
+BACK_OFF_MOST_S = 4.0
 LOBBY_PAUSE_S = (1.0, 6.0)
 """How long a bot that left on its own stays away: shorter and longer than a slot rests."""
 TIME_ROWS_EVERY = 7
@@ -94,7 +100,11 @@ class Surroundings:
 
 
 class Bot:
-    """Authenticates, enters, drives, and now and then leaves and comes back. One connection in its life."""
+    """Authenticates, enters, drives, and now and then leaves and comes back.
+
+    One connection in its life, unless ``comes_back``: then a connection that breaks is followed by another, and the
+    shard has to give back the same car.
+    """
 
     def __init__(
         self,
@@ -105,6 +115,7 @@ class Bot:
         around: Surroundings,
         rng: random.Random,
         churn_per_minute: float = 0.0,
+        comes_back: bool = False,
     ) -> None:
         self.identity = identity
         self.phase = Phase.CLOSED
@@ -116,6 +127,12 @@ class Bot:
         self._around = around
         self._rng = rng
         self._churn_per_minute = churn_per_minute
+        self._comes_back = comes_back
+        self._url = ""
+        self._coming_back: asyncio.Task[None] | None = None
+        self._lost: tuple[int, float] | None = None
+        """Slot and time of the car that a broken connection left behind."""
+        self._slot = -1
         self._connection: BotConnection | None = None
         self._closing = False
         self._phase_s = 0.0
@@ -134,6 +151,7 @@ class Bot:
 
     async def connect(self, url: str) -> None:
         """Open the connection and send ``auth``; the rest happens by itself. Raises what BotConnection.open raises."""
+        self._url = url
         connection = await BotConnection.open(url)
         self._connection = connection
         self._enter_phase(Phase.AUTH_SENT)
@@ -144,6 +162,8 @@ class Bot:
     async def close(self) -> None:
         """Say good-bye and wait for the end of the connection."""
         self._closing = True
+        if self._coming_back is not None:
+            self._coming_back.cancel()
         if self._connection is not None:
             await self._connection.close()
 
@@ -214,7 +234,7 @@ class Bot:
         elif type(parsed) is Pong:
             self._pong(parsed.payload.t, parsed.payload.server_time_ms, now_s)
         elif type(parsed) is Welcome:
-            self._welcome(parsed.payload)
+            self._welcome(parsed.payload, now_s)
         elif type(parsed) is Lobby:
             self._lobby(now_s)
         elif type(parsed) is Queued:
@@ -227,10 +247,30 @@ class Bot:
     def ended(self, code: int, reason: str) -> None:
         """The connection is over."""
         now_s = self._around.clock()
-        self.phase = Phase.CLOSED
+        was, self.phase = self.phase, Phase.CLOSED
         self.track.cut(now_s)
-        if not self._closing:
+        if self._comes_back and code == ABNORMAL and not self._closing:
+            self._around.tally.cuts += 1
+            self.referee.cut()
+            if was is Phase.WORLD:
+                self._lost = self._slot, now_s
+            elif was is not Phase.AUTH_SENT:
+                self._lost = None
+            if self._coming_back is None or self._coming_back.done():
+                self._coming_back = asyncio.get_running_loop().create_task(self._come_back())
+        elif not self._closing:
             self._around.tally.disconnects[f"{code} {reason}".strip()] += 1
+
+    async def _come_back(self) -> None:
+        """Connect again, as the contract asks: after a random share of a limit that doubles with each failure."""
+        limit_s = BACK_OFF_S
+        while not self._closing and self.phase is Phase.CLOSED:
+            await asyncio.sleep(self._rng.uniform(0.0, limit_s))
+            limit_s = min(2 * limit_s, BACK_OFF_MOST_S)
+            try:
+                await self.connect(self._url)
+            except (OSError, TimeoutError, InvalidHandshake):
+                self._around.tally.cuts += 1
 
     def _snapshot(self, snapshot: SnapshotPayload, now_s: float) -> None:
         around, referee = self._around, self.referee
@@ -241,6 +281,9 @@ class Bot:
 
     def _placed(self, placed: PlacedPayload, now_s: float) -> None:
         self._epoch = placed.epoch
+        self._slot = placed.slot
+        if placed.reason == "resume":
+            self._resumed(placed, now_s)
         self.driver.place(Pose(placed.x, placed.y, placed.z, placed.yaw), placed.vx, placed.vz)
         self._stepped_s = now_s
         self._crossings.placed(placed.x, placed.z)
@@ -267,7 +310,20 @@ class Bot:
             self._shortest_s = way_s
             self.clock_offset_ms = server_ms - 1000 * (now_s - way_s / 2)
 
-    def _welcome(self, welcome: WelcomePayload) -> None:
+    def _resumed(self, placed: PlacedPayload, now_s: float) -> None:
+        """The car is given back: is it the same, and where it was?"""
+        lost, self._lost = self._lost, None
+        self._around.tally.resumed += 1
+        off_m = math.hypot(placed.x - self.track.car.x, placed.z - self.track.car.z)
+        if lost is not None and (placed.slot != lost[0] or off_m > self.referee.rules.resume_off_m):
+            self.referee.report(Kind.NOT_RESUMED, now_s, slot_before=lost[0], slot=placed.slot, off_m=round(off_m, 2))
+
+    def _welcome(self, welcome: WelcomePayload, now_s: float) -> None:
+        if self._lost is not None and not welcome.resumed:
+            away_s = now_s - self._lost[1]
+            self._lost = None
+            if away_s < self.referee.rules.resume_s:
+                self.referee.report(Kind.NOT_RESUMED, now_s, away_s=round(away_s, 3))
         self.driver.survey(float(welcome.world.size_m), welcome.zones)
         self._crossings = BorderCrossings(welcome.zones)
 

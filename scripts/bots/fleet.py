@@ -52,6 +52,8 @@ class FleetSpec:
     issuer: str
     audience: str
     rules: Rules = Rules()
+    come_back: bool = False
+    """Connect again when a connection breaks, and expect the same car."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class Fleet:
             self._around,
             rng,
             spec.churn_per_minute,
+            spec.come_back,
         )
 
     def _clock(self) -> float:

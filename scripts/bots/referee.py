@@ -74,6 +74,10 @@ class Referee:
         self._newest_sent = seq
         self._unacknowledged.append((seq, now_s))
 
+    def cut(self) -> None:
+        """The connection broke: the next one starts with nothing shown."""
+        self.left()
+
     def left(self) -> None:
         """The own player is in the lobby: nothing is shown any more, and ticks pass unseen."""
         self.view.clear()

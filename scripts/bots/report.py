@@ -24,6 +24,7 @@ def table(tally: Tally) -> str:
         ("snapshots", f"{result['snapshots']} ({result['snapshotsPerPlayerSecond']:.2f}/s per player)"),
         ("ticks missed", f"{result['ticksMissed']} (and {result['resets']} resets)"),
         ("entered, left", f"{result['entered']}, {result['left']}"),
+        ("cut, resumed", f"{result['cuts']}, {result['resumed']}"),
         ("handoffs seen", str(result["handoffs"])),
         ("move to seen", _times(result["moveToSeenMs"])),
         ("round trip", _times(result["roundTripMs"])),

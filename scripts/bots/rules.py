@@ -29,6 +29,7 @@ class Kind(enum.StrEnum):
     UNREADABLE = "unreadable"
     REFUSED = "refused"
     CORRECTED = "corrected"
+    NOT_RESUMED = "not_resumed"
 
     JUMP = "jump"
     LOST = "lost"
@@ -64,8 +65,13 @@ class Rules:
     """A near bot may be missing from so many consecutive snapshots."""
     left_s: float = 1.0
     """After ``leave`` was answered a player is in no view from here on."""
-    cut_s: float = 5.0
-    """The same after a disconnect. The hold for a resume will lengthen it."""
+    cut_s: float = 35.0
+    """The same after a disconnect: the shard holds the car for 30 s."""
+    resume_s: float = 25.0
+    """Who is back within this after a disconnect is given its car: some seconds less than the shard holds it."""
+    resume_off_m: float = 60.0
+    """How far a car that is given back may be from where its driver last had it: samples that were on their way are
+    lost, a second of them at the speed of the fastest roamer, more where the line had stalled before it broke."""
     slot_rest_ms: float = SLOT_REST_MS - 500.0
     """A slot names no other player within this; half a second is allowed for what the observer saw late."""
     misplaced_slack_m: float = 2.0

@@ -33,6 +33,10 @@ class Tally:
     resets: int = 0
     entered: int = 0
     left: int = 0
+    cuts: int = 0
+    """Connections that broke, in swarms that come back."""
+    resumed: int = 0
+    """Of these, the times that the same car was given back."""
     handoffs: int = 0
     """Border crossings by more than the border band, by the bots' true positions."""
     pairs_judged: int = 0
@@ -91,6 +95,8 @@ class Tally:
             "resets": self.resets,
             "entered": self.entered,
             "left": self.left,
+            "cuts": self.cuts,
+            "resumed": self.resumed,
             "handoffs": self.handoffs,
             "pairsJudged": self.pairs_judged,
             "judgementsSkipped": self.judgements_skipped,

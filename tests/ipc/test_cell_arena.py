@@ -94,6 +94,12 @@ def test_a_half_can_be_filled_to_its_last_byte_and_not_beyond(arena: Arena) -> N
     assert arena.reader.read(0) == []
 
 
+def test_what_fits_exactly_is_kept_although_more_does_not_fit(arena: Arena) -> None:
+    exact = cell(1, CAPACITY_BYTES - 7, 7)
+    assert arena.writer.write(0, [exact, cell(2, 1, 0), cell(3, 0, 0)]) == [2]
+    assert arena.reader.read(0) == [exact, cell(3, 0, 0)]
+
+
 def test_a_directory_can_be_filled_to_its_last_entry_and_not_beyond(arena: Arena) -> None:
     cells = [cell(name, 1, 1) for name in range(CAPACITY_CELLS + 2)]
     assert arena.writer.write(1, cells) == [CAPACITY_CELLS, CAPACITY_CELLS + 1]

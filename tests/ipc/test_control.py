@@ -20,7 +20,9 @@ from ipc.control import (
     Place,
     PlacedAt,
     Ready,
+    Resume,
     Seat,
+    SetFlags,
     Stop,
     Tick,
     ToMain,
@@ -38,7 +40,9 @@ NUMBERS = st.floats(allow_nan=False)
 REASONS = st.sampled_from(get_args(PlacedReason))
 SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
 PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
-PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS)
+BITS = st.integers(0, 255)
+COMMANDS = PLACES | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS) | st.builds(Resume, SLOTS, COUNTERS)
+PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
 TICKS = st.builds(
     Tick,
@@ -49,7 +53,7 @@ TICKS = st.builds(
     SEATS,
     SEATS,
     SEATS,
-    st.lists(PLACES, max_size=4),
+    st.lists(COMMANDS, max_size=4),
 )
 DONES = st.builds(
     Done,
@@ -78,6 +82,13 @@ def test_what_main_says_arrives_as_it_was_said(message: ToZone) -> None:
 @given(message=DONES | READIES | FAULTS)
 def test_what_a_zone_says_arrives_as_it_was_said(message: ToMain) -> None:
     assert decode_to_main(encode(message)) == message
+
+
+def test_every_command_and_event_is_tried_here() -> None:
+    assert set(get_args(Command)) == {Place, SetFlags, Resume}
+    assert set(get_args(Event)) == {PlacedAt, Crossing}
+    assert set(get_args(ToZone)) == {Tick, Stop}
+    assert set(get_args(ToMain)) == {Ready, Done, Fault}
 
 
 def test_events_and_commands_keep_their_order() -> None:
@@ -120,7 +131,7 @@ def test_the_largest_tick_fits_the_pipe() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        PlacedAt(PLAYERS_MAX - 1, 2**32 - 1, 2**32 - 1, 65535.1, 65535.1, 65535.1, 6.28, "correction"),
+        PlacedAt(PLAYERS_MAX - 1, 2**32 - 1, 2**32 - 1, 65535.1, 65535.1, 65535.1, 6.28, "correction", 1.1, 1.1),
         Crossing(PLAYERS_MAX - 1, 2**32 - 1, ZONES_MAX - 1, 1.7e12 + 0.1),
     ],
     ids=["placed", "crossing"],

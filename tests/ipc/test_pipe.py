@@ -127,6 +127,17 @@ def test_pending_messages_come_before_the_end(pair: RawPair) -> None:
             pair.end.receive()
 
 
+def test_messages_that_are_read_together_with_the_end_come_first(
+    pair: RawPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipc.pipe._READ_BYTES", 7)  # so that the first reads are full and the last one is the end
+    pair.raw.sendall(framed(b"one") + framed(b"two"))
+    pair.raw.close()
+    assert pair.end.receive() == [b"one", b"two"]
+    with pytest.raises(PipeClosed, match="closed"):
+        pair.end.receive()
+
+
 def test_an_end_within_a_message_is_the_end(pair: RawPair) -> None:
     pair.raw.sendall(framed(b"one") + framed(b"a lost one")[:-3])
     pair.raw.close()

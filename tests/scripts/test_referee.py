@@ -422,7 +422,7 @@ def test_what_is_shown_must_be_where_it_is() -> None:
     assert float(evidence["off_m"]) > float(evidence["most_m"])
 
 
-@pytest.mark.parametrize(("how", "bound_s"), [("left", 1.0), ("disconnected", 5.0)])
+@pytest.mark.parametrize(("how", "bound_s"), [("left", 1.0), ("disconnected", 35.0)])
 def test_ghosts(how: str, bound_s: float) -> None:
     scene = Scene()
     scene.run(40)
@@ -453,7 +453,7 @@ def with_proof(told: SnapshotPayload) -> SnapshotPayload:
 def test_the_bounds_are_parameters() -> None:
     rules = replace(Rules(), cut_s=30.0)
     assert rules.cut_s == 30.0
-    assert Rules().cut_s == 5.0
+    assert Rules().cut_s == 35.0
 
 
 def test_reach_covers_the_hardest_braking() -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from shard import logs
-from shard.auth import KeyPools
 from shard.cli import main
 from shard.config import Config, StartFault
+from shard.keys import KeyStore
 
 SECRET = "a secret of the tests, forty bytes long."
 ENV = {"SUPABASE_JWT_SECRET": SECRET}
@@ -31,10 +31,10 @@ class App(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("shard.app")
-        self.asked: list[tuple[Config, KeyPools]] = []
+        self.asked: list[tuple[Config, KeyStore]] = []
         self.fault: Exception | None = None
 
-    def run(self, config: Config, keys: KeyPools) -> int:
+    def run(self, config: Config, keys: KeyStore) -> int:
         self.asked.append((config, keys))
         if self.fault:
             raise self.fault
@@ -70,7 +70,7 @@ def the_fault(capsys: pytest.CaptureFixture[str]) -> str:
 def test_it_runs_what_the_flags_and_the_environment_say_and_returns_the_exit_code(app: App) -> None:
     assert main(["--zones", "2"], {**ENV, "SHARD_PORT": "0"}) == 7
     [(config, keys)] = app.asked
-    assert (config.zones, config.port, keys.secret) == (2, 0, SECRET)
+    assert (config.zones, config.port, keys.pools.secret) == (2, 0, SECRET)
 
 
 def test_it_reads_the_machine_where_nothing_is_passed(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +117,16 @@ def test_without_a_key_it_refuses_and_names_the_ways_out(
 
 def test_dev_makes_a_secret_where_none_is_configured(app: App, tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    env = {"SUPABASE_URL": "https://abc.supabase.co"}
+    env = {"SUPABASE_JWT_ISSUER": "https://abc.supabase.co/auth/v1"}
     assert main(["--dev", "--dev-secret-file", str(path)], env) == 7
-    assert app.asked[0][1].secret == path.read_text().strip()
-    assert app.asked[0][1].issuer == "https://abc.supabase.co/auth/v1"
+    assert app.asked[0][1].pools.secret == path.read_text().strip()
+    assert app.asked[0][1].pools.issuer == "https://abc.supabase.co/auth/v1"
 
 
 def test_dev_uses_the_configured_key_where_there_is_one(app: App, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     assert main(["--dev", "--dev-secret-file", str(path)], ENV) == 7
-    assert app.asked[0][1].secret == SECRET
+    assert app.asked[0][1].pools.secret == SECRET
     assert not path.exists()
 
 

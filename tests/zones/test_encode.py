@@ -45,12 +45,25 @@ class Doing(NamedTuple):
     drive: tuple[tuple[int, int, int], ...] = ()
     """(slot, flags, height cm): members whose row changes."""
     shown: bool = True
-    """Whether watchers get this tick."""
+    """Whether watchers get this tick before the zone does the next."""
+    late: bool = False
+    """Not before the next, but afterwards, unless that one goes out in time."""
     omit: tuple[int, ...] = ()
     """Cells that find no room in the arena."""
     newcomer: bool = False
     """A watcher of all cells arrives."""
     ms: float = TICK_MS
+
+
+class Truth(NamedTuple):
+    """How things are at the end of a tick."""
+
+    tick: int
+    cell: dict[int, int]
+    """Members and where they stand."""
+    row: dict[int, list[int]]
+    name: dict[int, bytes]
+    left_behind: frozenset[int]
 
 
 class HandZone:
@@ -99,9 +112,11 @@ class HandZone:
         omitted = [each.cell for each in encoded if each.cell in doing.omit]
         self.encoder.owe(omitted)
         self.owed = set(omitted)
-        if doing.shown:
-            self.shown = self.tick
         return [each for each in encoded if each.cell not in omitted]
+
+    def truth(self) -> Truth:
+        rows = {slot: list(row) for slot, row in self.row.items()}
+        return Truth(self.tick, dict(self.cell), rows, dict(self.names), frozenset(self.left_behind))
 
     def _members(self, doing: Doing) -> None:
         adopted = [slot for slot in doing.join if slot not in self.cell]
@@ -203,25 +218,25 @@ class Eye:
         self.blind: set[int] = set()
         """Cells of whose last tick nothing arrived for want of room."""
 
-    def show(self, zone: HandZone, arrived: list[EncodedCell], omitted: Sequence[int]) -> None:
+    def show(self, tick: int, arrived: list[EncodedCell], omitted: Sequence[int]) -> None:
         """One tick that is shown; the first is a reset with full cells."""
         found = [(each.news if self.started else each.full) for each in arrived if each.cell in self.cells]
-        payload = json.loads(b'{"tick":%d,"cells":[%b]}' % (zone.tick, b",".join(filter(None, found))))
+        payload = json.loads(b'{"tick":%d,"cells":[%b]}' % (tick, b",".join(filter(None, found))))
         self.view.apply(payload | {"reset": not self.started})
         self.started = True
         self.blind = {cell for cell in omitted if cell in self.cells}
 
-    def check(self, zone: HandZone) -> None:
+    def check(self, truth: Truth) -> None:
         """The picture is the truth, but for cells that did not arrive and players left behind for their new owner."""
         listing = self.view.listing()
-        for slot, cell in zone.cell.items():
+        for slot, cell in truth.cell.items():
             if cell in self.cells - self.blind:
                 assert listing.get(slot) == cell, f"slot {slot} stands in {cell}, is seen in {listing.get(slot)}"
-                assert self.view.cars[slot].who == json.loads(zone.names[slot])
-                assert_same_row(self.view.cars[slot].row, zone.row[slot])
+                assert self.view.cars[slot].who == json.loads(truth.name[slot])
+                assert_same_row(self.view.cars[slot].row, truth.row[slot])
         for slot, cell in listing.items():
-            if cell not in self.blind and slot not in zone.left_behind:
-                assert zone.cell.get(slot) == cell, f"a ghost: slot {slot} is seen in {cell}"
+            if cell not in self.blind and slot not in truth.left_behind:
+                assert truth.cell.get(slot) == cell, f"a ghost: slot {slot} is seen in {cell}"
 
 
 def assert_same_row(seen: list[int], true: list[int]) -> None:
@@ -231,18 +246,29 @@ def assert_same_row(seen: list[int], true: list[int]) -> None:
     assert true[SEQ] - full[SEQ] <= PROOF_OF_LIFE_MS / TICK_MS
 
 
+Show = tuple[Truth, list[EncodedCell], Sequence[int]]
+
+
 def run(*doings: Doing) -> None:
     zone = HandZone()
     eyes = [Eye({0, 1, 2}), Eye({0}), Eye({1}), Eye({2}), Eye({0, 2})]
+    waiting: Show | None = None
+    """What is shown once the next tick is made, unless that one is there in time."""
     for doing in doings:
-        if doing.newcomer:
-            eyes.append(Eye({0, 1, 2}))
         arrived = zone.do(doing)
         check_cells(zone, arrived)
-        if doing.shown:
+        this: Show = zone.truth(), arrived, doing.omit
+        in_time = doing.shown and not doing.late
+        show = this if in_time else waiting
+        waiting = this if doing.late else None
+        if doing.newcomer:
+            eyes.append(Eye({0, 1, 2}))
+        if show is not None:
+            truth, cells, omitted = show
+            zone.shown = truth.tick
             for eye in eyes:
-                eye.show(zone, arrived, doing.omit)
-                eye.check(zone)
+                eye.show(truth.tick, cells, omitted)
+                eye.check(truth)
 
 
 def check_cells(zone: HandZone, arrived: list[EncodedCell]) -> None:
@@ -279,9 +305,11 @@ ACTS: list[Act] = [
 ]
 FATES = [
     *[Doing()] * 4,
-    *[Doing(shown=False)] * 3,
+    *[Doing(shown=False)] * 2,
+    *[Doing(late=True)] * 4,
     *[Doing(omit=(cell,)) for cell in range(CELLS)],
     Doing(omit=(0, 1), shown=False),
+    Doing(omit=(0,), late=True),
     Doing(newcomer=True),
     Doing(newcomer=True, omit=(1,)),
     Doing(ms=400.0),
@@ -305,6 +333,13 @@ def test_after_every_tick_shown_a_watchers_picture_is_the_truth(ticks: list[Doin
     run(*ticks)
 
 
+def seen(zone: HandZone, doing: Doing) -> list[EncodedCell]:
+    """A tick that watchers get in time."""
+    cells = zone.do(doing)
+    zone.shown = zone.tick
+    return cells
+
+
 IN_CELL_0 = Doing(join=(0,))
 """Slot 0 is adopted; it stands in cell 0."""
 
@@ -325,6 +360,11 @@ def test_an_empty_cell_that_found_no_room_is_told_although_the_next_tick_is_not_
 
 def test_a_car_that_left_the_world_in_a_tick_not_shown_is_no_ghost() -> None:
     run(IN_CELL_0, Doing(quit=(0,), shown=False), Doing(shown=False), Doing())
+
+
+def test_a_car_that_only_a_late_tick_showed_is_no_ghost_afterwards() -> None:
+    """It came in a tick that was shown after the next was made, in which it was elsewhere already."""
+    run(IN_CELL_0, Doing(move=((0, 1),), late=True), Doing(move=((0, 2),), shown=False), Doing(), Doing())
 
 
 def test_a_cell_left_out_goes_full_as_soon_as_there_is_room() -> None:
@@ -354,23 +394,23 @@ def test_the_next_player_of_a_slot_is_told_by_name() -> None:
 
 def test_cells_ascend() -> None:
     zone = HandZone()
-    zone.do(Doing(join=(0, 1)))
-    encoded = zone.do(Doing(move=((0, 1),)))
+    seen(zone, Doing(join=(0, 1)))
+    encoded = seen(zone, Doing(move=((0, 1),)))
     assert [each.cell for each in encoded] == [0, 1], "cell 0 is empty now and comes first all the same"
 
 
 def test_no_members_and_no_news_are_no_cells() -> None:
     zone = HandZone()
-    assert zone.do(Doing()) == []
-    zone.do(IN_CELL_0)
-    zone.do(Doing(quit=(0,)))
-    assert zone.do(Doing()) == []
+    assert seen(zone, Doing()) == []
+    seen(zone, IN_CELL_0)
+    seen(zone, Doing(quit=(0,)))
+    assert seen(zone, Doing()) == []
 
 
 def test_a_cell_without_news_says_nothing_but_can_be_shown_full() -> None:
     zone = HandZone()
-    zone.do(IN_CELL_0)
-    [cell] = zone.do(Doing())
+    seen(zone, IN_CELL_0)
+    [cell] = seen(zone, Doing())
     assert cell.news == b""
     assert orjson.loads(cell.full)["at"] == [[0, 2, 0, 10, 0, 0]]
 
@@ -378,7 +418,7 @@ def test_a_cell_without_news_says_nothing_but_can_be_shown_full() -> None:
 def test_the_bytes_are_compact_and_the_same_for_the_same_ticks() -> None:
     doings = [Doing(join=(0, 3)), Doing(drive=((3, 4, 0),)), Doing(move=((0, 2),)), Doing(quit=(3,))]
     one, other = HandZone(), HandZone()
-    assert [one.do(doing) for doing in doings] == [other.do(doing) for doing in doings]
+    assert [seen(one, doing) for doing in doings] == [seen(other, doing) for doing in doings]
     [cell] = HandZone().do(IN_CELL_0)
     name = "Näme".encode()
     assert cell.full == b'{"c":0,"full":true,"who":[[0,"sub-0-1","%b 0","car"]],"at":[[0,1,0,10,0,0]]}' % name

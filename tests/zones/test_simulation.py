@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Tick
+from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
 from ipc.layout import SAMPLE
-from shared.constants import BORDER_BAND_M, CELL_M, HOME_BAND_M, ROUNDS_MAX
+from shared.constants import BORDER_BAND_M, CELL_M, FLAG_AWAY, FLAG_GHOST, HOME_BAND_M, ROUNDS_MAX
+from shared.messages import PlacedReason
 from shared.player_state import COLUMNS, PlayerState, fresh
 from shared.world.zone_map import ZoneMap
 from zones.simulation import Outcome, Slots, ZoneWorld, step
@@ -250,7 +251,7 @@ def plain_step(who: Members, tick: Tick) -> tuple[list[dict[str, Any]], list[Eve
     for command in tick.commands:
         for slot, generation, player in zip(who.slots, who.generations, players, strict=True):
             if (slot, generation) == (command.slot, command.generation):
-                events.append(plain_place(player, command, tick.now_ms))
+                events.extend(plain_obey(player, command, tick.now_ms))
     for slot, player in zip(who.slots, players, strict=True):
         for record in who.rings.get(slot, ())[:ROUNDS_MAX]:
             judged += 1
@@ -266,27 +267,23 @@ def plain_step(who: Members, tick: Tick) -> tuple[list[dict[str, Any]], list[Eve
     return players, [*events, *crossings], judged, accepted
 
 
-def plain_place(player: dict[str, Any], command: Place, now_ms: float) -> PlacedAt:
-    player.update(
-        pos=[command.x, command.y, command.z],
-        vel=[0.0, 0.0, 0.0],
-        yaw=command.yaw,
-        sample_ms=now_ms,
-        left_ms=0.0,
-        epoch=player["epoch"] + 1,
-    )
-    if command.fresh:
+def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[Event]:
+    if isinstance(command, SetFlags):
+        player["flags"] = (player["flags"] | command.on) & ~command.off & 0xFF
+        return []
+    reason: PlacedReason = "resume"
+    if isinstance(command, Place):
+        reason = command.reason
+        player.update(pos=[command.x, command.y, command.z], vel=[0.0, 0.0, 0.0], yaw=command.yaw, left_ms=0.0)
+    else:
+        player["flags"] &= ~(FLAG_AWAY | FLAG_GHOST)
+    player.update(sample_ms=now_ms, epoch=player["epoch"] + 1)
+    if isinstance(command, Resume) or command.fresh:
         player.update(seq=-1, offset_ms=inf)
-    return PlacedAt(
-        command.slot,
-        command.generation,
-        player["epoch"],
-        command.x,
-        command.y,
-        command.z,
-        command.yaw,
-        command.reason,
-    )
+    (x, y, z), (vx, _, vz) = player["pos"], player["vel"]
+    return [
+        PlacedAt(command.slot, command.generation, player["epoch"], x, y, z, player["yaw"], reason, vx, vz),
+    ]
 
 
 def plain_sample(player: dict[str, Any], record: Sequence[Any]) -> bool:
@@ -363,6 +360,10 @@ def random_members(seed: int, count: int) -> tuple[Members, Tick]:
             x, z = rng.uniform(0, SIZE_M, 2).tolist()
             wrong = int(rng.random() < 0.2)
             commands.append(Place(slot, generation + wrong, x, 0.0, z, 0.5, "respawn", fresh=bool(rng.random() < 0.5)))
+        if rng.random() < 0.3:
+            commands.append(SetFlags(slot, generation, int(rng.integers(0, 32)), int(rng.integers(0, 32))))
+        if rng.random() < 0.3:
+            commands.append(Resume(slot, generation))
     return who, tick_with(*commands)
 
 
