@@ -358,9 +358,13 @@ class Connection(ServerConnection):
 
     # --- out
 
+    def _may_write(self) -> bool:
+        """Whether the library has not begun to end the connection: at an EOF or a missed pong it does so by itself."""
+        return self._open and self.protocol.state is State.OPEN
+
     def offer(self, frame: bytes) -> bool:
         """Write a shared frame, unless more than UNSENT_BYTES_MAX is unsent (then the transport has paused us)."""
-        if self.paused or not self._open:
+        if self.paused or not self._may_write():
             self._skipped = True
             return False
         self.transport.write(frame)
@@ -368,7 +372,7 @@ class Connection(ServerConnection):
 
     def deliver(self, frame: bytes) -> None:
         """Write a frame that must not be left out; a socket that has let too many of them pile up is cut off."""
-        if self._open:
+        if self._may_write():
             self.transport.write(frame)
             if self.paused and self.transport.get_write_buffer_size() > RELIABLE_BYTES_MAX:
                 self.abort()

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from shard.connection import Connection
 from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import CloseCode, Error, Leave, Lobby, Snapshot, decode_server, encode
 from tests.socket_shard import SocketClient, SocketShard
@@ -158,3 +159,23 @@ def test_before_auth_one_mistake_is_enough(data: bytes, code: CloseCode, error: 
         assert await _close(client) == (code, [error])
 
     _run(scenario, enter=False)
+
+
+def test_a_client_that_stops_sending_without_a_word_does_not_stop_the_tick() -> None:
+    """Between the end of the client's stream and the loss of the socket a tick may fall: it must not write there."""
+
+    async def scenario() -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            await client.enter(shard)
+            occupant = shard.realm.occupant(client.player)
+            assert occupant is not None
+            connection = occupant.client
+            assert isinstance(connection, Connection)
+            shard.tick()
+            connection.eof_received()  # what the loop calls when the client has shut down its side
+            shard.put(client.player, 100, 100)
+            shard.tick()
+            shard.tick()
+
+    asyncio.run(scenario())
