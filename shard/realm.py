@@ -207,10 +207,7 @@ class Realm:
 
     def commit(self, done: Done) -> None:
         """Take the Done of a zone."""
-        sent = self.barrier.desks[done.zone].outstanding
-        flagged = 0 if sent is None else sum(isinstance(command, SetFlags) for command in sent.commands)
         committed = self.barrier.commit(done)
-        self.barrier.unanswered -= flagged  # they are never answered
         if self.auditor is not None:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
