@@ -19,6 +19,12 @@ from shard.connection import RELIABLE_BYTES_MAX, Connection
 from shared.messages import Auth, AuthPayload, CloseCode, Error, Notice, Ping, PingPayload, decode_server, encode
 from tests.socket_shard import SocketClient, SocketShard, token
 
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+"""A good handshake."""
+
 
 def run(scenario: Callable[[SocketShard], Awaitable[None]], *flags: str) -> None:
     """A scenario on a shard of its own."""
@@ -59,6 +65,29 @@ def test_an_address_has_so_many_silent_sockets_and_no_more() -> None:
                 await connect(shard.url, proxy=None)
             assert refused.value.response.status_code == 429
             assert int(refused.value.response.headers["Retry-After"]) > 0
+
+    run(scenario, "--no-exempt-loopback")
+
+
+def test_a_thousand_connections_of_one_address_are_refused_but_for_its_share() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        codes: list[int] = []
+
+        async def knock() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", shard.port)
+            held.append(writer)
+            writer.write(UPGRADE)
+            codes.append(int((await reader.readline()).split()[1]))
+
+        held: list[asyncio.StreamWriter] = []
+        for _ in range(20):
+            await asyncio.gather(*(knock() for _ in range(50)))
+        assert len(codes) == 1000
+        assert 1 <= codes.count(101) <= 8, "silent sockets of one address"
+        assert codes.count(429) == 1000 - codes.count(101)
+        assert shard.doors.admission.connections == codes.count(101)
+        for writer in held:
+            writer.close()
 
     run(scenario, "--no-exempt-loopback")
 
@@ -116,9 +145,11 @@ def test_who_says_nothing_is_closed_and_half_a_handshake_is_cut(monkeypatch: pyt
     monkeypatch.setattr("shard.gateway.OPEN_TIMEOUT_S", 0.3)
 
     async def scenario(shard: SocketShard) -> None:
-        half = [socket.create_connection(("127.0.0.1", shard.port)) for _ in range(50)]
-        for each in half:
-            each.send(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
+        half = []
+        for _ in range(500):
+            _, writer = await asyncio.open_connection("127.0.0.1", shard.port)
+            writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
+            half.append(writer)
         async with SocketClient.connect(shard) as client:
             assert await last_error(client) == (["auth_timeout"], CloseCode.AUTH_TIMEOUT)
         await asyncio.sleep(0.8)
