@@ -17,6 +17,7 @@ It lives in the event loop that enters it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import socket
@@ -274,7 +275,8 @@ class _End(asyncio.Protocol):
 
     def write_eof(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the other end has reset the connection in the meantime
+                self._transport.write_eof()
 
     def close(self) -> None:
         if self._transport is not None:

@@ -33,6 +33,7 @@ ALL_ROWS_BELOW = 40
 """Swarms smaller than this take latencies from every snapshot."""
 TOKEN_SPARE_S = 900.0
 CLOSE_AT_ONCE = 100
+CONNECT_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,14 @@ class Fleet:
         gc.freeze()  # the bots stay to the end: no collection need look at them again
 
     async def _connect(self, bot: Bot) -> None:
-        try:
-            await bot.connect(self.spec.url)
-        except (OSError, TimeoutError, InvalidHandshake) as fault:
-            self.tally.disconnects[f"not connected: {type(fault).__name__}: {fault}"] += 1
+        """Connect a bot for the first time; one that comes back after a broken line bears broken handshakes, too."""
+        for tries_left in range(CONNECT_TRIES if self.spec.come_back else 1, 0, -1):
+            try:
+                await bot.connect(self.spec.url)
+                return
+            except (OSError, TimeoutError, InvalidHandshake) as fault:
+                if tries_left == 1:
+                    self.tally.disconnects[f"not connected: {type(fault).__name__}: {fault}"] += 1
 
     async def _pace(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> None:
         """The one loop of the process: every bot once per PERIOD_S, a PHASES-th of them at a time."""
