@@ -1,7 +1,8 @@
 """One player's socket. Moves go from the bytes of the socket into the ring within the socket's own callback.
 
 ``websockets`` does the handshake, the closing, pings and everything unusual. Two shortcuts are ours, because they are
-the cost of the whole server (measured in ``scripts/bench.py``):
+the cost of the whole server. Main's processor time per player-second with 600 players of ``scripts.bench``, medians of
+three: 0.92 ms with ``recv()`` in a task, 0.77 with frames taken in the library's callback, 0.57 as it is here.
 
 - *In*: whole, final, masked text frames at a frame boundary are unmasked and decoded here; everything else goes to the
   library's parser, whose frames arrive in ``process_event``. No task wakes, no queue.
