@@ -26,12 +26,11 @@ class _Control(Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Place(_Control, frozen=True):
-    """Move a player: metres and radians. The zone gives it a new epoch and answers with a PlacedAt."""
+    """Put a player on the ground: metres and radians. The zone gives it a new epoch and answers with a PlacedAt."""
 
     slot: int
     generation: int
     x: float
-    y: float
     z: float
     yaw: float
     reason: PlacedReason

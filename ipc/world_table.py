@@ -99,6 +99,11 @@ class ZoneTable(_Columns):
         """How many samples main had written for each slot when it sent this Tick; (N,) counters."""
         return self._head[slots]
 
+    def vehicles(self, slots: Slots) -> NDArray[np.uint8]:
+        """(N,) the members' vehicle classes, as indices into those of the world."""
+        classes: NDArray[np.uint8] = self._identity[2][slots]
+        return classes
+
     def identity(self, slot: int) -> tuple[str, str, int]:
         """Player id, name and vehicle index of a member."""
         player, name, vehicle = self._identity

@@ -26,6 +26,7 @@ from shard.rounds import Rounds
 from shard.supervisor import Fleet, Supervisor
 from shard.systemd import Notifier
 from shard.zone_handle import ZoneLost
+from shared.vehicles import VEHICLES
 from shared.world.zone_map import ZoneMap
 
 try:
@@ -50,7 +51,7 @@ def run(config: Config, keys: KeyStore) -> int:
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(config.world.size_m, config.zones)
-        fleet = Fleet(memory.instance, memory.geometry, config.world.size_m)
+        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()

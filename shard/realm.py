@@ -162,7 +162,7 @@ class Realm:
 
     def place(self, occupant: Occupant, pose: Pose, reason: PlacedReason, fresh: bool = False) -> None:
         """Move a car by the server's hand; ``client.placed`` tells when it is done."""
-        self.barrier.command(Place(occupant.slot, occupant.generation, pose.x, pose.y, pose.z, pose.yaw, reason, fresh))
+        self.barrier.command(Place(occupant.slot, occupant.generation, pose.x, pose.z, pose.yaw, reason, fresh))
 
     def occupant(self, player: str | None) -> Occupant | None:
         """The player's body, unless it has none or it is leaving."""

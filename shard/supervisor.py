@@ -15,6 +15,8 @@ from shard.clock import ServerClock
 from shard.realm import Realm
 from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
+from shared.vehicles import VehicleClass
+from shared.world.zone_map import ZoneMap
 from zones.worker import ZoneSpec
 
 READY_TIMEOUT_S = 30.0
@@ -27,10 +29,13 @@ log = logging.getLogger(__name__)
 class Fleet:
     """The zone processes of one shard."""
 
-    def __init__(self, instance: str, geometry: Geometry, world_size_m: int) -> None:
+    def __init__(
+        self, instance: str, geometry: Geometry, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]
+    ) -> None:
         """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
         self.handles = [
-            ZoneHandle(ZoneSpec(instance, zone, geometry, world_size_m, os.getpid())) for zone in range(geometry.zones)
+            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid()))
+            for zone in range(geometry.zones)
         ]
 
     def wait_ready(self) -> None:

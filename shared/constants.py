@@ -64,6 +64,9 @@ PIPE_MESSAGE_BYTES_MAX = 64 * 1024
 DEADLINE_FRACTION = 0.6
 """Share of a tick's period after which zones that have not answered are left out of the tick's frames."""
 
+AIRBORNE_M = 1.5
+"""Higher above the ground than this a car flies: the ground as zones know it is off by up to 1.1 m on steep banks."""
+
 FLAG_RACING = 1
 FLAG_GHOST = 2
 FLAG_AWAY = 4

@@ -21,6 +21,8 @@ from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
 from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
+from shared.vehicles import VEHICLES
+from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
 from zones.simulation import ZoneWorld
@@ -46,7 +48,7 @@ class InlineZone:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._clock = 0
-        self.zone = Zone(ZoneWorld(zone, zone_map), *self._views, self._read_clock)
+        self.zone = Zone(ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m)), *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -79,8 +81,8 @@ class InlineZone:
 class SpawnedZone:
     """A zone in a process of its own, over a real pipe."""
 
-    def __init__(self, memory: Memory, zone: int, world: World) -> None:
-        self.handle = ZoneHandle(ZoneSpec(memory.instance, zone, memory.geometry, world.size_m, os.getpid()))
+    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
+        self.handle = ZoneHandle(ZoneSpec(memory.instance, zone, memory.geometry, zone_map, VEHICLES, os.getpid()))
 
     def send(self, tick: Tick) -> None:
         self.handle.send(tick)
@@ -151,7 +153,7 @@ class ShardStepper:
                 if zones_in == "thread":
                     self.links.append(InlineZone(self.memory, zone, self.zone_map))
                 else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.world))
+                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map))
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)

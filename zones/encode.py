@@ -38,9 +38,7 @@ class CellEncoder:
         """These cells of the last tick did not reach main."""
         self._owed.update(cells)
 
-    def encode(
-        self, slots: NDArray[np.intp], cell: I32, rows: Rows, news: News, ground_cm: int, in_full: bool
-    ) -> list[EncodedCell]:
+    def encode(self, slots: NDArray[np.intp], cell: I32, rows: Rows, news: News, in_full: bool) -> list[EncodedCell]:
         """All cells that are occupied or have news, ascending.
 
         ``slots`` (N,), ``cell`` (N,) and ``rows`` (N, 8) are of all members. ``in_full``: watchers missed the zone's
@@ -55,12 +53,12 @@ class CellEncoder:
         counts = np.diff(np.append(starts, len(order)))
         cells = ids.tolist()
         whos = self._whos(cells, by_cell, starts, news)
-        every = _row_texts(rows[order], counts, ground_cm)
+        every = _row_texts(rows[order], counts)
         if changed.all():
             moved = every
         else:
             moves = np.add.reduceat(changed, starts, dtype=np.intp)
-            moved = _row_texts(rows[order][changed], moves, ground_cm)
+            moved = _row_texts(rows[order][changed], moves)
 
         fulls = [b'{"c":%d,"full":true,"who":[%b],"at":[%b]}' % each for each in zip(cells, whos, every, strict=True)]
         came = slots[news.entered], cell[news.entered]
@@ -127,7 +125,7 @@ def _news(cell: int, who: bytes, at: bytes, gone: list[int]) -> bytes:
     return b"".join((*parts, b"}"))
 
 
-def _row_texts(rows: Rows, counts: NDArray[np.intp], ground_cm: int) -> list[bytes]:
+def _row_texts(rows: Rows, counts: NDArray[np.intp]) -> list[bytes]:
     """The JSON of each cell's rows, without the outer brackets; ``rows`` are sorted by cell, ``counts`` of each.
 
     All rows are serialised at once and the text is cut where cells begin: a call per cell costs three times as much.
@@ -138,7 +136,7 @@ def _row_texts(rows: Rows, counts: NDArray[np.intp], ground_cm: int) -> list[byt
     if not len(filled):
         return texts
     lengths = counts[filled]
-    width = np.maximum.reduceat(widths(rows, ground_cm), np.cumsum(lengths) - lengths)
+    width = np.maximum.reduceat(widths(rows), np.cumsum(lengths) - lengths)
     for columns in np.unique(width).tolist():
         which = width == columns
         chosen = rows[np.repeat(which, lengths), :columns]

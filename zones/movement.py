@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from shared.constants import CARRY_FORWARD_MS, CLOCK_CREEP_MS_PER_S, SAMPLE_AGE_MAX_MS
+from shared.constants import AIRBORNE_M, CARRY_FORWARD_MS, CLOCK_CREEP_MS_PER_S, FLAG_AIRBORNE, SAMPLE_AGE_MAX_MS
 from shared.player_state import F64, PlayerState
+from shared.world.ground_grid import GroundGrid
 
 Index = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
-def apply_samples(state: PlayerState, who: Index, samples: Any, ground_m: float) -> None:
+def apply_samples(state: PlayerState, who: Index, samples: Any, ground: GroundGrid) -> None:
     """Move the players ``who`` (M,) to their accepted ``samples`` (M,) records of SAMPLE.
 
-    Mutates pos, vel, yaw, seq, offset_ms, sample_ms.
+    Mutates pos, vel, yaw, seq, offset_ms, sample_ms, and the airborne flag: more than AIRBORNE_M above the ground.
 
     A client's clock is mapped to ours by the smallest recent difference between receiving and sampling, as in a
     minimum filter of round trips: queues and stalls only ever add to the difference. So that a drifting crystal does
@@ -30,8 +31,11 @@ def apply_samples(state: PlayerState, who: Index, samples: Any, ground_m: float)
     state.sample_ms[who] = np.clip(t_ms + offset_ms, recv_ms - SAMPLE_AGE_MAX_MS, recv_ms)
     state.seq[who] = samples["seq"]
     state.yaw[who] = samples["yaw"]
-    height = samples["y"]
-    state.pos[who] = np.column_stack((samples["x"], np.where(np.isnan(height), ground_m, height), samples["z"]))
+    ground_m = ground.height_m(samples["x"], samples["z"])
+    height = np.where(np.isnan(samples["y"]), ground_m, samples["y"])
+    state.pos[who] = np.column_stack((samples["x"], height, samples["z"]))
+    airborne = np.where(height > ground_m + AIRBORNE_M, FLAG_AIRBORNE, 0)
+    state.flags[who] = (state.flags[who] & (0xFF ^ FLAG_AIRBORNE)) | airborne
     state.vel[who] = np.column_stack((samples["vx"], samples["vy"], samples["vz"]))
 
 

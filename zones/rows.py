@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.constants import SEQ_MASK
+from shared.constants import FLAG_AIRBORNE, SEQ_MASK
 from shared.player_state import F64, PlayerState
 
 Rows = NDArray[np.int64]
@@ -33,6 +33,10 @@ def wire_rows(slots: NDArray[np.intp], state: PlayerState, shown_m: F64) -> Rows
     return rows
 
 
-def widths(rows: Rows, ground_cm: int) -> NDArray[np.int8]:
-    """(N,) how many columns a row needs: 8 off the ground, 7 with flags, otherwise 6."""
-    return np.where(rows[:, Y] != ground_cm, 8, np.where(rows[:, FLAGS] != 0, 7, 6)).astype(np.int8)
+def widths(rows: Rows) -> NDArray[np.int8]:
+    """(N,) how many columns a row needs: 8 in the air, 7 with other flags, otherwise 6.
+
+    Who does not fly stands on the ground, which clients know as well as we do.
+    """
+    flags = rows[:, FLAGS]
+    return np.where(flags & FLAG_AIRBORNE, 8, np.where(flags != 0, 7, 6)).astype(np.int8)

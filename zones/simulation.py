@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
-from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST, ROUNDS_MAX
+from shared.constants import CELL_M, FLAG_AIRBORNE, FLAG_AWAY, FLAG_GHOST, ROUNDS_MAX
 from shared.messages import PlacedReason
-from shared.player_state import F64, U32, PlayerState
+from shared.player_state import F64, U8, U32, PlayerState
+from shared.vehicles import VEHICLES, VehicleClass
+from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from zones import anticheat, border, movement, rows
 
@@ -27,7 +29,9 @@ class ZoneWorld:
 
     zone: int
     zone_map: ZoneMap
-    ground_m: float = 0.0
+    static: StaticWorld
+    vehicles: tuple[VehicleClass, ...] = VEHICLES
+    """Classes of vehicle; ``vehicles`` of ``step`` are indices into it."""
 
     @property
     def rect_m(self) -> F64:
@@ -53,15 +57,23 @@ class Outcome:
 
 
 def step(
-    world: ZoneWorld, tick: Tick, slots: Slots, generations: U32, state: PlayerState, heads: U32, read: ReadSamples
+    world: ZoneWorld,
+    tick: Tick,
+    slots: Slots,
+    generations: U32,
+    vehicles: U8,
+    state: PlayerState,
+    heads: U32,
+    read: ReadSamples,
 ) -> Outcome:
     """Advance the members ``slots`` (N,), ascending, by one tick. Mutates every column of ``state`` (N,).
 
-    ``heads`` (N,) are the ring counters up to which samples belong to this tick.
+    ``vehicles`` (N,) are indices into ``world.vehicles``; ``heads`` (N,) the ring counters up to which samples belong
+    to this tick.
     """
     events: list[Event] = []
     for command in tick.commands:
-        _obey(command, tick, slots, generations, state, events)
+        _obey(world, command, tick, slots, generations, state, events)
 
     judged = accepted = 0
     for _round in range(ROUNDS_MAX):
@@ -70,7 +82,7 @@ def step(
             break
         samples = read(slots[who], state.tail[who])
         good = anticheat.judge(state, who, samples, world.zone_map.size_m)
-        movement.apply_samples(state, who[good], samples[good], world.ground_m)
+        movement.apply_samples(state, who[good], samples[good], world.static.ground)
         state.tail[who] += np.uint32(1)
         judged += len(who)
         accepted += int(np.count_nonzero(good))
@@ -86,7 +98,13 @@ def step(
 
 
 def _obey(
-    command: Command, tick: Tick, slots: Slots, generations: U32, state: PlayerState, events: list[Event]
+    world: ZoneWorld,
+    command: Command,
+    tick: Tick,
+    slots: Slots,
+    generations: U32,
+    state: PlayerState,
+    events: list[Event],
 ) -> None:
     index = int(np.searchsorted(slots, command.slot))
     if index == len(slots) or slots[index] != command.slot or generations[index] != command.generation:
@@ -99,7 +117,9 @@ def _obey(
             _start_anew(index, tick, state)
             events.append(_placed_at(command, index, state, "resume"))
         case Place():
-            state.pos[index] = (command.x, command.y, command.z)
+            (height,) = world.static.ground.height_m(np.array([command.x]), np.array([command.z])).tolist()
+            state.pos[index] = (command.x, height, command.z)
+            state.flags[index] &= np.uint8(0xFF ^ FLAG_AIRBORNE)
             state.vel[index] = 0.0
             state.yaw[index] = command.yaw
             state.left_ms[index] = 0.0

@@ -22,6 +22,8 @@ from ipc.control import Done, Fault, Ready, Stop, ToMain, ToZone, decode_to_zone
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
+from shared.vehicles import VehicleClass
+from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from zones.simulation import ZoneWorld
 from zones.zone import Zone
@@ -37,7 +39,8 @@ class ZoneSpec:
     instance: str
     zone: int
     geometry: layout.Geometry
-    world_size_m: int
+    zone_map: ZoneMap
+    vehicles: tuple[VehicleClass, ...]
     main_pid: int
 
 
@@ -80,7 +83,7 @@ def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
         stack.callback(opened.close)
     for view in views:
         stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
-    world = ZoneWorld(spec.zone, ZoneMap.split(spec.world_size_m, geometry.zones))
+    world = ZoneWorld(spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles)
     return Zone(world, *views, time.monotonic_ns)
 
 

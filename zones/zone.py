@@ -11,7 +11,6 @@ from ipc.cell_arena import CellWriter
 from ipc.control import Done, Tick
 from ipc.input_ring import InputReader
 from ipc.world_table import ZoneTable
-from shared.vehicles import VEHICLES
 from zones.encode import CellEncoder, who_row
 from zones.listing import Listing
 from zones.simulation import ZoneWorld, step
@@ -37,6 +36,7 @@ class Zone:
         """Slot to generation; changes only by ``adopted`` and ``released`` of a Tick."""
         self._slots: NDArray[np.intp] = np.empty(0, np.intp)
         self._generations: NDArray[np.uint32] = np.empty(0, np.uint32)
+        self._vehicles: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._listing = Listing(len(table.front))
         self._who: dict[int, bytes] = {}
         self._encoder = CellEncoder(self._who.__getitem__)
@@ -48,13 +48,13 @@ class Zone:
         self._change_members(tick)
         slots = self._slots
         state = self._table.read(slots)
-        outcome = step(self._world, tick, slots, self._generations, state, self._table.heads(slots), self._ring.read)
+        heads = self._table.heads(slots)
+        outcome = step(self._world, tick, slots, self._generations, self._vehicles, state, heads, self._ring.read)
         self._table.write(slots, state)
 
         in_full = tick.shown != self._last_tick
         news = self._listing.update(slots, state.cell, outcome.rows, tick.now_ms)
-        ground_cm = round(self._world.ground_m * 100)
-        cells = self._encoder.encode(slots, state.cell, outcome.rows, news, ground_cm, in_full)
+        cells = self._encoder.encode(slots, state.cell, outcome.rows, news, in_full)
         omitted = self._arena.write(tick.half, cells)
         self._encoder.owe(omitted)
         self._last_tick = tick.tick
@@ -85,7 +85,8 @@ class Zone:
         if tick.adopted or tick.released:
             self._slots = np.array(sorted(self._members), np.intp)
             self._generations = np.array([self._members[slot] for slot in self._slots.tolist()], np.uint32)
+            self._vehicles = self._table.vehicles(self._slots)
 
     def _who_entry(self, slot: int) -> bytes:
         player, name, vehicle = self._table.identity(slot)
-        return who_row(slot, player, name, VEHICLES[vehicle].name)
+        return who_row(slot, player, name, self._world.vehicles[vehicle].name)

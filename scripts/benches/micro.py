@@ -19,6 +19,7 @@ from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
+from shared.world.static_world import StaticWorld
 from shared.world.world import World
 from shared.world.zone_map import ZoneMap
 from zones.simulation import ZoneWorld
@@ -109,7 +110,7 @@ def _zone(players: int) -> list[Timing]:
     views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks["cells-0"])
     try:
         zone_map = ZoneMap.split(edge, 1)
-        zone = Zone(ZoneWorld(0, zone_map), *views, time.monotonic_ns)
+        zone = Zone(ZoneWorld(0, zone_map, StaticWorld.empty(zone_map.size_m)), *views, time.monotonic_ns)
         bench = _ZoneBench(zone, memory.table, memory.ring, memory.arenas[0], World("open", 1, edge), players)
         for _ in range(5):
             bench.write_samples()

@@ -39,7 +39,7 @@ COUNTERS = st.integers(0, 2**32 - 1)
 NUMBERS = st.floats(allow_nan=False)
 REASONS = st.sampled_from(get_args(PlacedReason))
 SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
-PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
+PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
 BITS = st.integers(0, 255)
 COMMANDS = PLACES | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS) | st.builds(Resume, SLOTS, COUNTERS)
 PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
@@ -92,9 +92,7 @@ def test_every_command_and_event_is_tried_here() -> None:
 
 
 def test_events_and_commands_keep_their_order() -> None:
-    commands: list[Command] = [
-        Place(slot, 1, 0.0, 0.0, 0.0, 0.0, "respawn", fresh=slot % 2 == 0) for slot in (5, 1, 5, 3)
-    ]
+    commands: list[Command] = [Place(slot, 1, 0.0, 0.0, 0.0, "respawn", fresh=slot % 2 == 0) for slot in (5, 1, 5, 3)]
     tick = decode_to_zone(encode(Tick(1, 50.0, 0, 0, [], [], [], commands)))
     assert isinstance(tick, Tick)
     assert tick.commands == commands
@@ -114,7 +112,7 @@ def largest_seats(count: int) -> list[Seat]:
 def test_the_largest_tick_fits_the_pipe() -> None:
     """What a boundary can hold at most: releases by departures and by handoffs, all forgets, all commands."""
     far = 65535.123456789
-    place: Command = Place(PLAYERS_MAX - 1, 2**32 - 1, far, far, far, far, "correction", fresh=True)
+    place: Command = Place(PLAYERS_MAX - 1, 2**32 - 1, far, far, far, "correction", fresh=True)
     tick = Tick(
         tick=2**32 - 1,
         now_ms=1.7e12 + 0.1,

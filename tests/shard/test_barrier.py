@@ -131,7 +131,7 @@ def crossing(seat: Seat, target: int, left_ms: float = 1.0) -> Crossing:
 
 
 def place(seat: Seat, x: float = 5.0) -> Place:
-    return Place(*seat, x, 0.0, 5.0, 0.0, "respawn", fresh=False)
+    return Place(*seat, x, 5.0, 0.0, "respawn", fresh=False)
 
 
 def xs(tick: Tick) -> list[float]:

@@ -17,7 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared.cells import EncodedCell
-from shared.constants import PROOF_OF_LIFE_MS
+from shared.constants import FLAG_AIRBORNE, PROOF_OF_LIFE_MS
 from tests.watcher import Json, Watcher
 from zones.encode import CellEncoder, who_row
 from zones.listing import Listing
@@ -95,7 +95,8 @@ class HandZone:
                 self.cell[slot] = cell
         for slot in self.cell:
             self.row[slot][SEQ] += 1
-        for slot, flags, height_cm in doing.drive:
+        for slot, drawn, height_cm in doing.drive:
+            flags = drawn | (FLAG_AIRBORNE if height_cm != GROUND_CM else 0)
             if slot in self.cell:
                 self.row[slot][2] += 7
                 self.row[slot][6:8] = [flags, height_cm]
@@ -105,7 +106,7 @@ class HandZone:
         news = self.listing.update(slots, cells, rows, self.now_ms)
         in_full = self.shown != self.last
         naive = self.told.news(self)
-        encoded = self.encoder.encode(slots, cells, rows, news, GROUND_CM, in_full)
+        encoded = self.encoder.encode(slots, cells, rows, news, in_full)
         if not in_full:
             check_news(encoded, naive, self.owed)
         self.last = self.tick
@@ -190,7 +191,7 @@ class Told:
 
 def trimmed(rows: list[list[int]]) -> list[list[int]]:
     """Rows without the columns at their end that say nothing in any of them."""
-    width = max(8 if row[7] != GROUND_CM else 7 if row[6] else 6 for row in rows)
+    width = max(8 if row[6] & FLAG_AIRBORNE else 7 if row[6] else 6 for row in rows)
     return [row[:width] for row in rows]
 
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from ipc.layout import SAMPLE
 from shared.constants import CARRY_FORWARD_MS, CLOCK_CREEP_MS_PER_S, SAMPLE_AGE_MAX_MS
 from shared.player_state import COLUMNS, PlayerState, fresh
+from shared.world.ground_grid import GroundGrid
 from zones.movement import apply_samples, carried_forward
 
 START_MS = 1_000_000.0
+LEVEL = GroundGrid.level(1024)
 
 
 def sample(recv_ms: float, t_ms: float, **values: float) -> NDArray[np.void]:
@@ -28,9 +30,9 @@ def sample(recv_ms: float, t_ms: float, **values: float) -> NDArray[np.void]:
     return record
 
 
-def first(state: PlayerState, record: NDArray[np.void], ground_m: float = 0.0) -> None:
+def first(state: PlayerState, record: NDArray[np.void], ground_cm: int = 0) -> None:
     """Apply one sample to player 0."""
-    apply_samples(state, np.array([0], np.intp), record, ground_m)
+    apply_samples(state, np.array([0], np.intp), record, GroundGrid.level(1024, ground_cm))
 
 
 def snapshot(state: PlayerState) -> dict[str, bytes]:
@@ -44,13 +46,13 @@ def test_a_sample_sets_motion_and_sequence_of_its_player_and_nothing_else() -> N
     state = fresh(4)
     before = snapshot(state)
     record = sample(2000.0, 100.0, x=1.0, y=2.0, z=3.0, yaw=4.0, vx=5.0, vy=6.0, vz=7.0, seq=8, epoch=9)
-    apply_samples(state, np.array([2], np.intp), record, 0.0)
+    apply_samples(state, np.array([2], np.intp), record, LEVEL)
     assert state.pos[2].tolist() == [1.0, 2.0, 3.0]
     assert state.vel[2].tolist() == [5.0, 6.0, 7.0]
     assert state.yaw[2] == 4.0
     assert state.seq[2] == 8
     assert (state.sample_ms[2], state.offset_ms[2]) == (2000.0, 1900.0)
-    written = {"pos", "vel", "yaw", "seq", "sample_ms", "offset_ms"}
+    written = {"pos", "vel", "yaw", "seq", "sample_ms", "offset_ms", "flags"}
     after = snapshot(state)
     assert {name for name in before if before[name] != after[name]} == written
     others = fresh(3)
@@ -60,9 +62,9 @@ def test_a_sample_sets_motion_and_sequence_of_its_player_and_nothing_else() -> N
 
 def test_a_sample_without_height_stands_on_the_ground() -> None:
     state = fresh(1)
-    first(state, sample(1.0, 1.0, x=5.0, z=6.0), ground_m=12.5)
+    first(state, sample(1.0, 1.0, x=5.0, z=6.0), ground_cm=1250)
     assert state.pos[0].tolist() == [5.0, 12.5, 6.0]
-    first(state, sample(2.0, 2.0, x=5.0, y=0.25, z=6.0), ground_m=12.5)
+    first(state, sample(2.0, 2.0, x=5.0, y=0.25, z=6.0), ground_cm=1250)
     assert state.pos[0].tolist() == [5.0, 0.25, 6.0]
 
 

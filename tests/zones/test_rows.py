@@ -114,8 +114,6 @@ def test_making_rows_changes_no_state() -> None:
 
 def test_a_row_is_as_wide_as_it_has_something_to_say() -> None:
     rows = np.zeros((4, 8), np.int64)
-    rows[:, Y] = 250
-    rows[1, FLAGS] = 4
-    rows[2, Y] = 251
-    rows[3, FLAGS], rows[3, Y] = 16, 900
-    assert widths(rows, ground_cm=250).tolist() == [6, 7, 8, 8]
+    rows[:, Y] = (250, 251, 900, 900)
+    rows[:, FLAGS] = (0, 4, 16, 20)
+    assert widths(rows).tolist() == [6, 7, 8, 8]

@@ -16,14 +16,25 @@ from hypothesis import strategies as st
 
 from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
 from ipc.layout import SAMPLE
-from shared.constants import BORDER_BAND_M, CELL_M, FLAG_AWAY, FLAG_GHOST, HOME_BAND_M, ROUNDS_MAX
+from shared.constants import (
+    AIRBORNE_M,
+    BORDER_BAND_M,
+    CELL_M,
+    FLAG_AIRBORNE,
+    FLAG_AWAY,
+    FLAG_GHOST,
+    HOME_BAND_M,
+    ROUNDS_MAX,
+)
 from shared.messages import PlacedReason
 from shared.player_state import COLUMNS, PlayerState, fresh
+from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from zones.simulation import Outcome, Slots, ZoneWorld, step
 
 SIZE_M = 512
-WORLD = ZoneWorld(1, ZoneMap.split(SIZE_M, 4), ground_m=2.5)
+WORLD = ZoneWorld(1, ZoneMap.split(SIZE_M, 4), StaticWorld.empty(SIZE_M, 250))
+GROUND_M = 2.5
 NOW_MS = 1_000_000.0
 WRAP = 2**32
 X0, Z0, X1, Z1 = WORLD.rect_m.tolist()
@@ -64,7 +75,7 @@ class Members:
 def members(*slots: int) -> Members:
     """Members with generation 1 who stand in the middle of the zone and have driven before."""
     state = fresh(len(slots))
-    state.pos[:] = (CENTRE_X, WORLD.ground_m, CENTRE_Z)
+    state.pos[:] = (CENTRE_X, GROUND_M, CENTRE_Z)
     state.sample_ms[:] = NOW_MS - 100.0
     state.offset_ms[:] = 0.0
     return Members(list(slots), [1] * len(slots), state)
@@ -86,6 +97,7 @@ def do(who: Members, tick: Tick | None = None) -> Outcome:
         tick or tick_with(),
         np.array(who.slots, np.intp),
         np.array(who.generations, np.uint32),
+        np.zeros(len(who.slots), np.uint8),
         who.state,
         who.heads(),
         who.reader(),
@@ -104,9 +116,9 @@ def test_a_placement_sets_the_pose_stops_the_car_and_is_answered_with_its_epoch(
     who.state.vel[:], who.state.epoch[:], who.state.seq[:] = 30.0, 5, 44
     who.state.left_ms[:] = 77.0
     others = bits(who.state)
-    outcome = do(who, tick_with(Place(9, 1, 30.0, 4.0, 300.0, 1.25, "respawn", fresh=False)))
-    assert outcome.events == [PlacedAt(9, 1, 6, 30.0, 4.0, 300.0, 1.25, "respawn")]
-    assert who.state.pos[1].tolist() == [30.0, 4.0, 300.0]
+    outcome = do(who, tick_with(Place(9, 1, 30.0, 300.0, 1.25, "respawn", fresh=False)))
+    assert outcome.events == [PlacedAt(9, 1, 6, 30.0, GROUND_M, 300.0, 1.25, "respawn")]
+    assert who.state.pos[1].tolist() == [30.0, GROUND_M, 300.0]
     assert who.state.vel[1].tolist() == [0.0, 0.0, 0.0]
     assert (who.state.yaw[1], who.state.sample_ms[1], who.state.epoch[1]) == (1.25, NOW_MS, 6)
     assert who.state.seq[1] == 44, "the connection is the same: its numbers go on"
@@ -118,14 +130,14 @@ def test_a_placement_sets_the_pose_stops_the_car_and_is_answered_with_its_epoch(
 def test_a_new_connection_starts_its_numbers_and_its_clock_anew() -> None:
     who = members(3)
     who.state.seq[0] = 44
-    do(who, tick_with(Place(3, 1, 300.0, 0.0, 20.0, 0.0, "enter", fresh=True)))
+    do(who, tick_with(Place(3, 1, 300.0, 20.0, 0.0, "enter", fresh=True)))
     assert (who.state.seq[0], who.state.offset_ms[0]) == (-1, inf)
 
 
 def test_commands_are_obeyed_in_order_each_with_an_epoch_of_its_own() -> None:
     who = members(3, 4)
     places: list[Command] = [
-        Place(slot, 1, x, 0.0, 20.0, 0.0, "respawn", fresh=False) for slot, x in ((3, 10.0), (4, 20.0), (3, 30.0))
+        Place(slot, 1, x, 20.0, 0.0, "respawn", fresh=False) for slot, x in ((3, 10.0), (4, 20.0), (3, 30.0))
     ]
     outcome = do(who, tick_with(*places))
     told = [(event.slot, event.epoch, event.x) for event in outcome.events if isinstance(event, PlacedAt)]
@@ -138,7 +150,7 @@ def test_commands_come_before_the_samples_of_their_tick() -> None:
     who = members(3)
     before, after = sample(1, CENTRE_X + 1, CENTRE_Z, epoch=0), sample(2, CENTRE_X + 2, CENTRE_Z, epoch=1)
     who.rings[3] = [before, after]
-    outcome = do(who, tick_with(Place(3, 1, CENTRE_X, 0.0, CENTRE_Z, 0.0, "respawn", fresh=False)))
+    outcome = do(who, tick_with(Place(3, 1, CENTRE_X, CENTRE_Z, 0.0, "respawn", fresh=False)))
     assert (outcome.judged, outcome.accepted) == (2, 1), "the first was sent before the client knew"
     assert who.state.pos[0, 0] == CENTRE_X + 2
     assert who.state.seq[0] == 2
@@ -149,7 +161,7 @@ def test_a_command_for_somebody_who_is_gone_is_not_obeyed(slot: int, generation:
     who = members(3, 4)
     undisturbed = copy.deepcopy(who)
     do(undisturbed)
-    outcome = do(who, tick_with(Place(slot, generation, 1.0, 0.0, 1.0, 0.0, "respawn", fresh=False)))
+    outcome = do(who, tick_with(Place(slot, generation, 1.0, 1.0, 0.0, "respawn", fresh=False)))
     assert outcome.events == []
     assert bits(who.state) == bits(undisturbed.state)
 
@@ -188,7 +200,7 @@ def test_a_bad_sample_is_counted_and_taken_but_moves_nobody() -> None:
     outcome = do(who)
     assert (outcome.judged, outcome.accepted) == (3, 1)
     assert who.state.tail[0] == 3
-    assert who.state.pos[0].tolist() == [CENTRE_X, WORLD.ground_m, 400.0]
+    assert who.state.pos[0].tolist() == [CENTRE_X, GROUND_M, 400.0]
 
 
 def test_the_tail_wraps_with_the_ring() -> None:
@@ -232,9 +244,7 @@ def test_more_crossings_than_a_done_holds_leave_the_youngest_for_later() -> None
 def test_placements_and_crossings_share_the_room_of_a_done() -> None:
     who = members(*range(300))
     who.state.pos[:] = (ABROAD[0], 0.0, ABROAD[1])
-    places: list[Command] = [
-        Place(slot, 1, CENTRE_X, 0.0, CENTRE_Z, 0.0, "respawn", fresh=False) for slot in range(200)
-    ]
+    places: list[Command] = [Place(slot, 1, CENTRE_X, CENTRE_Z, 0.0, "respawn", fresh=False) for slot in range(200)]
     events = do(who, tick_with(*places)).events
     assert sum(isinstance(event, PlacedAt) for event in events) == 200
     assert sum(isinstance(event, Crossing) for event in events) == MESSAGES_PER_TICK_MAX - 200
@@ -274,7 +284,8 @@ def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[
     reason: PlacedReason = "resume"
     if isinstance(command, Place):
         reason = command.reason
-        player.update(pos=[command.x, command.y, command.z], vel=[0.0, 0.0, 0.0], yaw=command.yaw, left_ms=0.0)
+        player["flags"] &= ~FLAG_AIRBORNE
+        player.update(pos=[command.x, GROUND_M, command.z], vel=[0.0, 0.0, 0.0], yaw=command.yaw, left_ms=0.0)
     else:
         player["flags"] &= ~(FLAG_AWAY | FLAG_GHOST)
     player.update(sample_ms=now_ms, epoch=player["epoch"] + 1)
@@ -290,7 +301,8 @@ def plain_sample(player: dict[str, Any], record: Sequence[Any]) -> bool:
     recv_ms, _, x, y, z, yaw, vx, vy, vz, epoch, seq = record
     if epoch != player["epoch"] or seq <= player["seq"] or not (0.0 <= x < SIZE_M and 0.0 <= z < SIZE_M):
         return False
-    player["pos"] = [x, WORLD.ground_m if math.isnan(y) else y, z]
+    player["pos"] = [x, GROUND_M if math.isnan(y) else y, z]
+    player["flags"] = (player["flags"] & ~FLAG_AIRBORNE) | (FLAG_AIRBORNE if y > GROUND_M + AIRBORNE_M else 0)
     player["vel"], player["yaw"], player["seq"] = [vx, vy, vz], yaw, seq
     player["sample_ms"], player["offset_ms"] = recv_ms, 0.0  # the client's clock is ours and nothing took time
     return True
@@ -359,7 +371,7 @@ def random_members(seed: int, count: int) -> tuple[Members, Tick]:
         if rng.random() < 0.4:
             x, z = rng.uniform(0, SIZE_M, 2).tolist()
             wrong = int(rng.random() < 0.2)
-            commands.append(Place(slot, generation + wrong, x, 0.0, z, 0.5, "respawn", fresh=bool(rng.random() < 0.5)))
+            commands.append(Place(slot, generation + wrong, x, z, 0.5, "respawn", fresh=bool(rng.random() < 0.5)))
         if rng.random() < 0.3:
             commands.append(SetFlags(slot, generation, int(rng.integers(0, 32)), int(rng.integers(0, 32))))
         if rng.random() < 0.3:

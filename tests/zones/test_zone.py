@@ -19,6 +19,7 @@ from ipc.input_ring import InputReader, InputWriter
 from ipc.layout import Geometry, arena_dtype, input_dtype, table_dtype
 from ipc.world_table import MainTable, ZoneTable
 from shared.player_state import COLUMNS
+from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from tests.watcher import Json
 from zones.simulation import ZoneWorld
@@ -28,7 +29,7 @@ SLOTS = 12
 GEOMETRY = Geometry(SLOTS, 2)
 START_MS = 1_000_000.0
 ZONE = 1
-WORLD = ZoneWorld(ZONE, ZoneMap.split(512, 2), ground_m=1.5)
+WORLD = ZoneWorld(ZONE, ZoneMap.split(512, 2), StaticWorld.empty(512, 150))
 """Zone 1 is the eastern half, x from 256."""
 
 
@@ -219,9 +220,9 @@ def test_a_done_tells_tick_zone_times_and_counts(stage: Stage) -> None:
 
 def test_a_placement_is_told_in_the_done_of_its_tick(stage: Stage) -> None:
     seat = stage.seat(3)
-    place: Command = Place(*seat, 400.0, 0.0, 200.0, 1.0, "enter", fresh=True)
+    place: Command = Place(*seat, 400.0, 200.0, 1.0, "enter", fresh=True)
     done = stage.tick(adopted=[seat], commands=[place])
-    assert done.events == [PlacedAt(*seat, 1, 400.0, 0.0, 200.0, 1.0, "enter")]
+    assert done.events == [PlacedAt(*seat, 1, 400.0, 1.5, 200.0, 1.0, "enter")]
     assert stage.committed("epoch", 3) == 1
 
 
