@@ -5,6 +5,7 @@ One shard has these blocks, each named ``shard-<instance>-<kind>`` and beginning
     table     WorldTable   header | main's columns, a row per slot | zones' columns, two halves, a row per slot
     input     InputRing    header | 128 samples per slot
     cells-Z   CellArena    header | two halves, each: directory of cells | bytes of encoded cells     (one per zone)
+    world     WorldBlock   header | the static world: obstacles, ground, gates, encoded chunks
 
 A block is a numpy record whose fields are whole columns, so that a column is contiguous; only a sample of the InputRing
 is a record of its own, because main writes it with one ``struct.pack_into`` per received message.
@@ -16,6 +17,7 @@ Who may write what, and when it is valid:
   ``front[slot]`` is the committed one. Main flips ``front`` when it takes the zone's Done; that flip is the commit.
 - *InputRing*: main writes entries at ``head`` at any time; the zone reads entries from its ``tail`` to the ``head``
   that was published with its Tick. At most RING_PENDING_MAX entries are pending, so nothing unread is overwritten.
+- *WorldBlock*: main writes it before the first zone is spawned; from then on nobody writes it.
 - *CellArena*: the zone writes the half that its Tick names; main reads the half that the last committed Done wrote.
 
 No fence is needed: a pipe message, which is a system call, lies between every writer and every reader.
@@ -25,7 +27,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -148,6 +150,15 @@ def arena_dtype(geometry: Geometry) -> np.dtype[np.void]:
         ],
         align=True,
     )
+
+
+Columns: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""(name, numpy dtype, shape) of each column of a WorldBlock; what is not told by the geometry."""
+
+
+def world_dtype(columns: Columns) -> np.dtype[np.void]:
+    """A WorldBlock: the header and the given columns."""
+    return np.dtype([("header", HEADER), *columns], align=True)
 
 
 assert SAMPLE.itemsize == SAMPLE_STRUCT.size == 80, "the ring's record and its struct must be one"

@@ -25,8 +25,10 @@ from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
 from shard.supervisor import Fleet, Supervisor
 from shard.systemd import Notifier
+from shard.world_store import prepare
 from shard.zone_handle import ZoneLost
-from shared.vehicles import VEHICLES
+from shared.world.land import Land, land_of
+from shared.world.survey import survey
 from shared.world.zone_map import ZoneMap
 
 try:
@@ -46,12 +48,14 @@ def run(config: Config, keys: KeyStore) -> int:
         log.warning("removed what a dead shard left", extra={"blocks": len(stale)})
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config))
+        land = _survey(config)
         try:
-            memory = stack.enter_context(closing(Memory(_geometry(config))))
+            world = prepare(land, config.world.hash, config.world_cache)
+            memory = stack.enter_context(closing(Memory(_geometry(config), world, land.size_m)))
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
-        zone_map = ZoneMap.split(config.world.size_m, config.zones)
-        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES)
+        zone_map = ZoneMap.split(land.size_m, config.zones, land.load())
+        fleet = Fleet(memory, zone_map, land.vehicles)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -65,6 +69,7 @@ def run(config: Config, keys: KeyStore) -> int:
             1000.0 / config.tick_hz,
             config.max_players,
             audit=config.debug,
+            land=land,
         )
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
@@ -137,6 +142,16 @@ async def _see_out(config: Config, gateway: Gateway) -> None:
     """Give the players the time they were promised, then close their connections."""
     await asyncio.sleep(config.drain_s)
     await gateway.drain()
+
+
+def _survey(config: Config) -> Land:
+    """The land, if it can be driven. Raises StartFault with everything that is wrong with an operator's file."""
+    land = land_of(config.world)
+    content = config.world.content
+    if content is not None and (findings := survey(land)):
+        lines = "\n  ".join(finding.line(content.name) for finding in findings)
+        raise StartFault(f"--world: the world cannot be served; `python -m scripts.check_world` draws it\n  {lines}")
+    return land
 
 
 def _geometry(config: Config) -> Geometry:

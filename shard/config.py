@@ -17,15 +17,21 @@ from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
 from shard.admission import Network, parse_proxy
 from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
 from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
+from shared.world.world_file import FILE_PRESETS, load, load_preset
 from shared.world.zone_map import TooManyZones, ZoneMap
 
 VERSION = "0.1.0"
 """Release of this server, as in pyproject.toml."""
 
+DEFAULT_SEED = 1
+
 TICK_HZ_MIN = 5
 """Below, a client that interpolates two ticks behind shows cars more than 400 ms late."""
 TICK_HZ_MAX = 60
 """Above, a period leaves no room for eight rounds of judging and a frame to every socket."""
+
+OPEN_SIZE_M = 4096
+"""Edge of a world that has no size of its own: room for two thousand, twenty in sight of each."""
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["text", "json"]
@@ -69,6 +75,8 @@ class Config:
     origins: tuple[str, ...]
     """Values of the Origin header that are let in, compared exactly. Empty: any."""
     world: World
+    world_cache: Path | None
+    """Directory of built worlds; None: none is kept."""
     zones: int
     """Zone processes."""
     tick_hz: int
@@ -181,9 +189,33 @@ _OPTIONS: Final = (
     _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
     _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
     _Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
-    _Option("world", "--world", "SHARD_WORLD", "PRESET", PRESETS[0], f"one of: {', '.join(PRESETS)}"),
-    _Option("world", "--seed", "SHARD_SEED", "N", "1", "what the world is grown from, 32 bits"),
-    _Option("world", "--world-size", "SHARD_WORLD_SIZE", "M", "4096", "edge in metres, a multiple of 64"),
+    _Option(
+        "world",
+        "--world",
+        "SHARD_WORLD",
+        "NAME|FILE",
+        FILE_PRESETS[0],
+        f"{', '.join((*FILE_PRESETS, *PRESETS))}, or a world file (.toml); with --world-size {PRESETS[0]}",
+    ),
+    _Option(
+        "world", "--seed", "SHARD_SEED", "N", "auto", "what the world is grown from, 32 bits; auto is the file's own"
+    ),
+    _Option(
+        "world",
+        "--world-size",
+        "SHARD_WORLD_SIZE",
+        "M",
+        "auto",
+        f"edge of `{PRESETS[0]}` in metres, a multiple of 64; auto is {OPEN_SIZE_M}",
+    ),
+    _Option(
+        "world",
+        "--world-cache",
+        "SHARD_WORLD_CACHE",
+        "DIR",
+        "auto",
+        "where built worlds are kept; auto is ~/.cache/shard, `off` keeps none",
+    ),
     _Option("size", "--zones", "SHARD_ZONES", "N", "8", f"zone processes, 1 to {ZONES_MAX}"),
     _Option(
         "size", "--tick-hz", "SHARD_TICK_HZ", "HZ", str(TICK_HZ), f"ticks per second, {TICK_HZ_MIN} to {TICK_HZ_MAX}"
@@ -233,6 +265,7 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         port=_integer(given["port"], 0, 65535),
         origins=_origins(given["origin"]),
         world=world,
+        world_cache=_world_cache(given["world_cache"], env),
         zones=_zones(given["zones"], world),
         tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
         max_players=max_players,
@@ -376,13 +409,35 @@ def _origins(given: _Given) -> tuple[str, ...]:
 
 
 def _world(given: Mapping[str, _Given]) -> World:
-    preset = _choice(given["world"], {name: name for name in PRESETS})
-    seed = _integer(given["seed"], 0, 2**32 - 1)
-    size_m = _integer(given["world_size"], WORLD_SIZE_MIN_M, WORLD_SIZE_MAX_M)
+    name, size, seed = given["world"], given["world_size"], given["seed"]
+    number = None if seed.text == "auto" else _integer(seed, 0, 2**32 - 1)
+    size_m = None if size.text == "auto" else _integer(size, WORLD_SIZE_MIN_M, WORLD_SIZE_MAX_M)
+    if name.text in PRESETS or (name.where == "default" and size_m is not None):  # only `open` comes in sizes
+        try:
+            return World(PRESETS[0], DEFAULT_SEED if number is None else number, size_m or OPEN_SIZE_M)
+        except WorldFault as fault:
+            raise ConfigFault(f"{size.where}: {fault}") from None
+    if name.text not in FILE_PRESETS and not name.text.endswith(".toml"):
+        known = ", ".join((*FILE_PRESETS, *PRESETS))
+        raise name.fault(f"must be one of {known}, or the path of a world file that ends in .toml")
     try:
-        return World(preset=preset, seed=seed, size_m=size_m)
+        content = load_preset(name.text) if name.text in FILE_PRESETS else load(_path(name))
     except WorldFault as fault:
-        raise ConfigFault(f"{given['world_size'].where}: {fault}") from None
+        raise ConfigFault(f"{name.where}: {fault}") from None
+    if size_m not in (None, content.size_m):
+        raise size.fault(f"is {content.size_m} m in {content.name}: leave it out, or use --world {PRESETS[0]}")
+    return World.of_file(content, number)
+
+
+def _world_cache(given: _Given, env: Mapping[str, str]) -> Path | None:
+    """The directory named, or the user's own cache as the XDG base directory specification has it."""
+    if given.text == "off":
+        return None
+    if given.text != "auto":
+        return _path(given)
+    home = env.get("HOME")
+    base = env.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "")
+    return Path(base) / "shard" if base.startswith("/") else None
 
 
 def _zones(given: _Given, world: World) -> int:

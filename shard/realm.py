@@ -20,7 +20,7 @@ from shard.slots import SlotPool
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
 from shared.ids import Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason
-from shared.vehicles import VEHICLE_INDEX
+from shared.world.land import Land, land_of
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
 
@@ -39,6 +39,8 @@ class Entry:
     player: str
     name: str
     vehicle: str
+    spawn: str | None = None
+    """Name of a spawn point; None: any."""
 
 
 @dataclass(slots=True)
@@ -78,8 +80,12 @@ class Realm:
         period_ms: float,
         players_max: int,
         audit: bool = False,
+        land: Land | None = None,
     ) -> None:
         self.world = world
+        self.land = land or land_of(world)
+        self.vehicles = {vehicle.name: index for index, vehicle in enumerate(self.land.vehicles)}
+        """Vehicle classes of this world, by name; the first is the default."""
         self.zone_map = zone_map
         self.players_max = players_max
         self.memory = memory
@@ -154,10 +160,13 @@ class Realm:
         return True
 
     def respawn(self, player: str) -> bool:
-        """Put the player's car where new ones appear; False when it has no body."""
+        """Put the player's car on the nearest road, or on its wheels where there is none; False: it has no body."""
         occupant = self.occupant(player)
         if occupant is not None:
-            self.place(occupant, self._next_spawn(), "respawn")
+            table, slot = self.memory.table, occupant.slot
+            half = table.front[slot]
+            x, _, z = table.column("pos")[half, slot].tolist()
+            self.place(occupant, self.land.respawn(x, z, float(table.column("yaw")[half, slot])), "respawn")
         return occupant is not None
 
     def place(self, occupant: Occupant, pose: Pose, reason: PlacedReason, fresh: bool = False) -> None:
@@ -239,11 +248,12 @@ class Realm:
             del self._waiting[player]
             slot, generation = seat
             head = self.memory.ring.rewind(slot)
-            vehicle = VEHICLE_INDEX[entry.vehicle]
+            vehicle = self.vehicles[entry.vehicle]
             self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
             occupant = Occupant(entry, slot, generation, client)
             self._by_player[player] = self._by_slot[slot] = occupant
-            pose = self._next_spawn()
+            self._spawned += 1
+            pose = self.world.spawn(self._spawned, entry.spawn)
             self.barrier.admit(seat, self.zone_map.zone_of_point(pose.x, pose.z))
             self.place(occupant, pose, "enter", fresh=True)
 
@@ -270,7 +280,3 @@ class Realm:
         )
         if event.reason in ("enter", "resume"):
             self.fanout.watch(event.slot, occupant.client)
-
-    def _next_spawn(self) -> Pose:
-        self._spawned += 1
-        return self.world.spawn(self._spawned)

@@ -46,7 +46,6 @@ from shared.messages import (
     WhoPayload,
     WorldInfo,
 )
-from shared.vehicles import DEFAULT_VEHICLE, VEHICLE_INDEX
 
 MOVES_PER_SECOND = 30
 CHUNKS_PER_MESSAGE = 32
@@ -340,16 +339,18 @@ class Reception:
 
     def _go_in(self, peer: Peer, wish: EnterPayload, re: int | None) -> None:
         guest = self._guest(peer)
-        vehicle = wish.vehicle or DEFAULT_VEHICLE
+        vehicles, spawns = self.realm.vehicles, self.realm.world.spawns
+        vehicle = wish.vehicle or next(iter(vehicles))
         refuse = peer.session.refuse
-        if vehicle not in VEHICLE_INDEX:
-            peer.send(refuse("unknown_vehicle", f"vehicle: one of {', '.join(VEHICLE_INDEX)}", re).message)
+        if vehicle not in vehicles:
+            peer.send(refuse("unknown_vehicle", f"vehicle: one of {', '.join(vehicles)}", re).message)
             return
-        if wish.spawn is not None:
-            peer.send(refuse("unknown_spawn", "spawn: this world has no named spawn points, leave it out", re).message)
+        if wish.spawn is not None and wish.spawn not in spawns:
+            text = f"one of {', '.join(spawns)}" if spawns else "this world has no named spawn points, leave it out"
+            peer.send(refuse("unknown_spawn", f"spawn: {text}", re).message)
             return
         guest.name = wish.name or f"Driver {guest.player[:6]}"
-        guest.entry = Entry(guest.player, guest.name, vehicle)
+        guest.entry = Entry(guest.player, guest.name, vehicle, wish.spawn)
         if self.realm.has_room() and not len(self.line):
             peer.session.entered(re)
             guest.moved_s = self.now_s

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from ipc.control import Done, Fault
-from ipc.layout import Geometry
 from shard.clock import ServerClock
+from shard.memory import Memory
 from shard.realm import Realm
 from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 class Fleet:
     """The zone processes of one shard."""
 
-    def __init__(
-        self, instance: str, geometry: Geometry, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]
-    ) -> None:
+    def __init__(self, memory: Memory, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]) -> None:
         """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
         self.handles = [
-            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid()))
-            for zone in range(geometry.zones)
+            ZoneHandle(
+                ZoneSpec(memory.instance, zone, memory.geometry, zone_map, vehicles, memory.world_columns, os.getpid())
+            )
+            for zone in range(memory.geometry.zones)
         ]
 
     def wait_ready(self) -> None:

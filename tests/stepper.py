@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -15,13 +16,15 @@ from ipc.cell_arena import CellWriter
 from ipc.control import Done, Tick, ToMain, decode_to_main, encode
 from ipc.input_ring import InputReader
 from ipc.layout import Geometry
+from ipc.world_block import columns_of
 from ipc.world_table import ZoneTable
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
 from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
-from shared.vehicles import VEHICLES
+from shared.vehicles import VEHICLES, VehicleClass
+from shared.world.land import land_of
 from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
@@ -31,6 +34,12 @@ from zones.zone import Zone
 
 PERIOD_MS = 50.0
 START_MS = 1_000_000.0
+
+
+@functools.cache
+def world_columns(world: World) -> dict[str, Any]:
+    """The static world as blocks hold it, built once per world."""
+    return columns_of(StaticWorld.of(land_of(world)), [])
 
 
 class Link(Protocol):
@@ -44,11 +53,13 @@ class Link(Protocol):
 class InlineZone:
     """A zone in this process. Messages pass the real codec, so nothing crosses that a pipe would not carry."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
+    def __init__(
+        self, memory: Memory, zone: int, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...] = VEHICLES
+    ) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._clock = 0
-        self.zone = Zone(ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m)), *self._views, self._read_clock)
+        self.zone = Zone(ZoneWorld(zone, zone_map, memory.world.static, vehicles), *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -81,8 +92,12 @@ class InlineZone:
 class SpawnedZone:
     """A zone in a process of its own, over a real pipe."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
-        self.handle = ZoneHandle(ZoneSpec(memory.instance, zone, memory.geometry, zone_map, VEHICLES, os.getpid()))
+    def __init__(
+        self, memory: Memory, zone: int, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...] = VEHICLES
+    ) -> None:
+        self.handle = ZoneHandle(
+            ZoneSpec(memory.instance, zone, memory.geometry, zone_map, vehicles, memory.world_columns, os.getpid())
+        )
 
     def send(self, tick: Tick) -> None:
         self.handle.send(tick)
@@ -143,21 +158,26 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        world: World | None = None,
     ) -> None:
-        self.world = World("open", seed, size_m)
-        self.zone_map = ZoneMap.split(size_m, zones)
-        self.memory = Memory(Geometry(players + 16, zones))
+        self.world = world or World("open", seed, size_m)
+        land = land_of(self.world)
+        self.zone_map = ZoneMap.split(land.size_m, zones, land.load())
+        columns = world_columns(self.world)
+        self.memory = Memory(Geometry(players + 16, zones), columns, land.size_m)
         self.links: list[InlineZone | SpawnedZone] = []
         try:
             for zone in range(zones):
                 if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map))
+                    self.links.append(InlineZone(self.memory, zone, self.zone_map, land.vehicles))
                 else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map))
+                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map, land.vehicles))
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)
-            self.realm = Realm(self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit)
+            self.realm = Realm(
+                self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit, land=land
+            )
         except BaseException:
             self.close()
             raise

@@ -16,14 +16,13 @@ from multiprocessing.connection import Connection
 
 from setproctitle import setproctitle
 
-from ipc import block, layout
+from ipc import block, layout, world_block
 from ipc.cell_arena import CellWriter
 from ipc.control import Done, Fault, Ready, Stop, ToMain, ToZone, decode_to_zone, encode
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
 from shared.vehicles import VehicleClass
-from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from zones.simulation import ZoneWorld
 from zones.zone import Zone
@@ -41,6 +40,8 @@ class ZoneSpec:
     geometry: layout.Geometry
     zone_map: ZoneMap
     vehicles: tuple[VehicleClass, ...]
+    world_columns: layout.Columns
+    """How the WorldBlock is laid out."""
     main_pid: int
 
 
@@ -78,12 +79,14 @@ def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
         f"cells-{spec.zone}": layout.arena_dtype(geometry),
     }
     table, ring, arena = (block.attach(spec.instance, kind, dtype, geometry) for kind, dtype in blocks.items())
+    land = world_block.attach(spec.instance, spec.world_columns, geometry)
     views = ZoneTable(table), InputReader(ring), CellWriter(arena)
-    for opened in (table, ring, arena):
+    static = world_block.WorldReader(land, spec.world_columns, spec.zone_map.size_m)
+    for opened in (table, ring, arena, land):
         stack.callback(opened.close)
-    for view in views:
+    for view in (*views, static):
         stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
-    world = ZoneWorld(spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles)
+    world = ZoneWorld(spec.zone, spec.zone_map, static.static, spec.vehicles)
     return Zone(world, *views, time.monotonic_ns)
 
 

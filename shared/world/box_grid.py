@@ -33,12 +33,17 @@ class BoxGrid:
     @classmethod
     def file(cls, boxes: F64, size_m: float, cell_m: float) -> Self:
         """File ``boxes`` (N, 4): x0, z0, x1, z1 in metres, edges included, in a square of ``size_m``."""
-        cells = max(1, int(-(-size_m // cell_m)))
+        cells = cls.cells_per_side(size_m, cell_m)
         low, high = _span(boxes, cells, cell_m)
         item, cell = _cells_of(low, high, cells)
         order = np.lexsort((item, cell))
         starts = np.searchsorted(cell[order], np.arange(cells * cells + 1)).astype(np.int32)
         return cls(cell_m, cells, starts, item[order].astype(np.int32), low)
+
+    @staticmethod
+    def cells_per_side(size_m: float, cell_m: float) -> int:
+        """How many cells of ``cell_m`` it takes to cover ``size_m``."""
+        return max(1, int(-(-size_m // cell_m)))
 
     def of_cells(self, cell: NDArray[np.intp]) -> tuple[NDArray[np.intp], I32]:
         """All (query, item) of the cells (M,), each by its number; sorted by query, then by item."""

@@ -75,14 +75,19 @@ class World:
         """The world of a file, from its own seed or another."""
         return cls(content.name, content.seed if seed is None else seed, content.size_m, content)
 
-    def spawn(self, number: int) -> Pose:
+    @property
+    def spawns(self) -> tuple[str, ...]:
+        """Names of the spawn points; none in a world without a file."""
+        return () if self.content is None else tuple(spawn.id for spawn in self.content.spawns)
+
+    def spawn(self, number: int, point: str | None = None) -> Pose:
         """Where the ``number``-th arrival appears.
 
-        In a world from a file: at its spawn points in turn, ``SPAWN_SPACING_M`` apart; ``y`` is 0 for the zone to put
-        right. Else scattered over the world, away from its edge, by the seed alone.
+        In a world from a file: at its spawn points in turn, or at the one named ``point``, ``SPAWN_SPACING_M`` apart;
+        ``y`` is 0 for the zone to put right. Else scattered over the world, away from its edge, by the seed alone.
         """
         if self.content is not None:
-            return self._at_spawn_point(self.content, number)
+            return self._at_spawn_point(self.content, number, point)
         margin = min(32.0, self.size_m / 8)
         span = self.size_m - 2 * margin
         return Pose(
@@ -93,9 +98,10 @@ class World:
         )
 
     @staticmethod
-    def _at_spawn_point(content: WorldFile, number: int) -> Pose:
+    def _at_spawn_point(content: WorldFile, number: int, point: str | None) -> Pose:
         lap, turn = divmod(number, len(content.spawns))
-        spawn = content.spawns[turn]
+        named = {spawn.id: spawn for spawn in content.spawns}
+        spawn = content.spawns[turn] if point is None else named[point]
         side = max(1, int(spawn.radius_m * 1.4 / SPAWN_SPACING_M))  # the square of places within the circle
         row, column = divmod(lap % (side * side), side)
         yaw = mrad_of_degrees(spawn.yaw_deg) / 1000.0

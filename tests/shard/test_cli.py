@@ -154,7 +154,7 @@ def test_check_prints_what_would_run_and_runs_nothing(app: App, capsys: pytest.C
     assert err == ""
     for fact in (
         "ws://[::1]:any free port/ws",
-        "open, seed 1, 4096 m",
+        "harbour, seed 1, 4096 m",
         "8 zones at 20 Hz, 2048 players",
         "HS256 secret",
     ):

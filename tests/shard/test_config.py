@@ -9,12 +9,13 @@ import pytest
 
 from shard.config import VERSION, ConfigFault, parse_config
 from shared.world.world import World
+from tests.fakes.small_world import SMALL
 
 
 def test_defaults() -> None:
     config = parse_config([], {})
     assert (config.host, config.port, config.origins) == ("0.0.0.0", 8765, ())
-    assert config.world == World(preset="open", seed=1, size_m=4096)
+    assert config.world == World(preset="harbour", seed=1, size_m=4096)
     assert (config.zones, config.tick_hz, config.max_players) == (8, 20, 2048)
     assert (config.log_level, config.log_format) == ("info", "json")
     assert (config.dev, config.debug, config.check) == (False, False, False)
@@ -28,8 +29,10 @@ EVERY_SETTING = [
     (["--port", "0"], {"SHARD_PORT": "0"}, "port", 0),
     (["--port", "65535"], {"SHARD_PORT": "65535"}, "port", 65535),
     (["--origin", "https://a.example"], {"SHARD_ORIGINS": "https://a.example"}, "origins", ("https://a.example",)),
-    (["--seed", "4294967295"], {"SHARD_SEED": "4294967295"}, "world", World("open", 2**32 - 1, 4096)),
+    (["--seed", "4294967295"], {"SHARD_SEED": "4294967295"}, "world", World("harbour", 2**32 - 1, 4096)),
     (["--world", "open"], {"SHARD_WORLD": "open"}, "world", World("open", 1, 4096)),
+    (["--world", "harbour"], {"SHARD_WORLD": "harbour"}, "world", World("harbour", 1, 4096)),
+    (["--world-cache", "/x/y"], {"SHARD_WORLD_CACHE": "/x/y"}, "world_cache", Path("/x/y")),
     (["--world-size", "512"], {"SHARD_WORLD_SIZE": "512"}, "world", World("open", 1, 512)),
     (["--zones", "1"], {"SHARD_ZONES": "1"}, "zones", 1),
     (["--zones", "64"], {"SHARD_ZONES": "64"}, "zones", 64),
@@ -185,6 +188,33 @@ def test_zones_must_fit_the_world() -> None:
         parse_config(["--world-size", "128"], {"SHARD_ZONES": "5"})
 
 
+def test_a_world_of_a_file_keeps_its_size_and_takes_another_seed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(SMALL)
+    world = parse_config(["--world", str(file)], {}).world
+    assert (world.preset, world.seed, world.size_m) == ("small", 7, 1024)
+    assert parse_config(["--world", str(file), "--seed", "9"], {}).world.seed == 9
+    assert parse_config(["--world", "harbour", "--world-size", "4096"], {}).world.preset == "harbour"
+    with pytest.raises(ConfigFault, match=r"^--world-size: is 4096 m in harbour: leave it out, or use --world open"):
+        parse_config(["--world", "harbour", "--world-size", "512"], {})
+
+
+def test_a_bad_world_file_is_refused_with_its_name_and_place(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    with pytest.raises(ConfigFault, match=r"^--world: .*mine\.toml: .*give a readable file"):
+        parse_config(["--world", str(file)], {})
+    file.write_text(SMALL.replace("size_m = 1024", "size_m = 1000"))
+    with pytest.raises(ConfigFault, match=r"^SHARD_WORLD: mine\.toml: size_m"):
+        parse_config([], {"SHARD_WORLD": str(file)})
+
+
+def test_built_worlds_are_kept_in_the_users_cache() -> None:
+    assert parse_config([], {"XDG_CACHE_HOME": "/c"}).world_cache == Path("/c/shard")
+    assert parse_config([], {"HOME": "/h"}).world_cache == Path("/h/.cache/shard")
+    assert parse_config([], {}).world_cache is None
+    assert parse_config(["--world-cache", "off"], {"HOME": "/h"}).world_cache is None
+
+
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
@@ -217,7 +247,7 @@ def test_help_shows_each_flag_with_its_environment_name_and_default(capsys: pyte
     for flags, env, _field, _value in EVERY_SETTING:
         assert flags[0] in text
         assert f"[{next(iter(env))}]" in text
-    for default in ("8765", "4096", "20", "2048", "info", ".dev-secret"):
+    for default in ("8765", "harbour", "20", "2048", "info", ".dev-secret"):
         assert f"(default {default})" in " ".join(text.split())
 
 

@@ -27,7 +27,7 @@ def test_every_zone_has_an_arena_beside_the_table_and_the_ring() -> None:
 
 def test_blocks_live_as_long_as_the_memory() -> None:
     memory = Memory(GEOMETRY)
-    names = {block_name(memory.instance, kind) for kind in kinds(GEOMETRY)}
+    names = {block_name(memory.instance, kind) for kind in (*kinds(GEOMETRY), "world")}
     assert files_of(memory.instance) == names
     assert memory.total_bytes == sum((SHM_DIR / name).stat().st_size for name in names)
     assert len(memory.arenas) == 3
