@@ -20,6 +20,7 @@ from scripts.bots.connection import BotConnection
 from scripts.bots.cross_check import CrossCheck
 from scripts.bots.driver import CarState, Driver
 from scripts.bots.referee import LATENCY_UNITS_PER_S, Referee
+from scripts.bots.road_driver import known_land
 from scripts.bots.rules import Kind
 from scripts.bots.tally import Tally
 from scripts.bots.truth import BorderCrossings, Track
@@ -324,7 +325,7 @@ class Bot:
             self._lost = None
             if away_s < self.referee.rules.resume_s:
                 self.referee.report(Kind.NOT_RESUMED, now_s, away_s=round(away_s, 3))
-        self.driver.survey(float(welcome.world.size_m), welcome.zones)
+        self.driver.survey(float(welcome.world.size_m), welcome.zones, known_land(welcome.world))
         self._crossings = BorderCrossings(welcome.zones)
 
     def _lobby(self, now_s: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.vehicles import VehicleClass
+from shared.world.land import Land
 from shared.world.world import Pose
 
 Rect = tuple[float, float, float, float]
@@ -67,8 +68,8 @@ class CarState:
 class Driver(Protocol):
     """Decides where a bot's car is. Called in this order: ``survey`` once, then ``place`` and ``step`` as they come."""
 
-    def survey(self, size_m: float, zones: Sequence[Rect]) -> None:
-        """The world became known (``welcome``)."""
+    def survey(self, size_m: float, zones: Sequence[Rect], land: Land | None = None) -> None:
+        """The world became known (``welcome``), and its ``land`` if it is one that can be built here."""
 
     def place(self, pose: Pose, vx: float, vz: float) -> None:
         """The server moved the car (``placed``): go on from there."""
@@ -90,7 +91,7 @@ class Roamer:
         self._size_m = 0.0
         self._hot_spots: list[tuple[float, float]] = []
 
-    def survey(self, size_m: float, zones: Sequence[Rect]) -> None:
+    def survey(self, size_m: float, zones: Sequence[Rect], land: Land | None = None) -> None:
         self._size_m = size_m
         self._hot_spots = hot_spots(size_m, zones)
 

@@ -14,8 +14,9 @@ from websockets.exceptions import InvalidHandshake
 
 from scripts.bots.bot import TIME_ROWS_EVERY, Bot, Identity, Phase, Surroundings
 from scripts.bots.cross_check import CrossCheck
-from scripts.bots.driver import Driver, Roamer
+from scripts.bots.driver import Driver
 from scripts.bots.referee import LATENCY_UNITS_PER_S, Referee
+from scripts.bots.road_driver import Local
 from scripts.bots.rules import Findings, Rules
 from scripts.bots.tally import Tally
 from scripts.bots.truth import Track
@@ -97,7 +98,7 @@ class Lag:
 class Fleet:
     """Use once: ``await Fleet(spec).run(...)``."""
 
-    def __init__(self, spec: FleetSpec, driver_for: Callable[[random.Random, VehicleClass], Driver] = Roamer) -> None:
+    def __init__(self, spec: FleetSpec, driver_for: Callable[[random.Random, VehicleClass], Driver] = Local) -> None:
         self.spec = spec
         self.tally = Tally(bots=spec.bots, findings=Findings())
         self._lag = Lag()
