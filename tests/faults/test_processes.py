@@ -105,7 +105,7 @@ def test_a_killed_main_leaves_no_orphan_and_the_next_start_removes_what_it_left(
 def test_blocks_of_a_living_shard_are_left_alone(shard: RunningShard, tmp_path: Path) -> None:
     with RunningShard(["--zones", "1", "--dev-secret-file", str(tmp_path / "secret")]):
         pass
-    assert len(_blocks(shard)) == 5
+    assert len(_blocks(shard)) == 6
 
 
 def test_a_killed_zone_ends_the_shard_with_a_reason_and_no_orphan(shard: RunningShard) -> None:
