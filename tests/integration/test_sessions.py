@@ -384,6 +384,39 @@ def test_takeovers_are_limited_and_the_last_one_stays() -> None:
     run(scenario)
 
 
+def test_twenty_connections_at_once_leave_one_car_and_one_driver() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            first = await stack.enter_async_context(driver(shard, 0))
+            slot = shard.body(first.player).slot
+            newcomers = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(20)]
+            data = encode(Auth(AuthPayload(token(0))))
+            await asyncio.gather(*(each.socket.send(data, text=True) for each in newcomers))
+            for _ in range(20):  # a second of ticks, all of it inside the quarrel
+                await asyncio.sleep(SETTLE_S / 4)
+                shard.tick()
+                assert bodies(shard, first.player) == 1
+            ends = await asyncio.gather(*(until_over_or_quiet(each) for each in newcomers))
+            assert ends.count("4429") == 20 - TAKEOVERS_PER_MINUTE
+            assert ends.count("4409") == TAKEOVERS_PER_MINUTE - 1
+            assert ends.count("here") == 1
+            assert shard.body(first.player).slot == slot
+            assert await end_of(first) == (CloseCode.REPLACED, ["replaced"])
+
+    run(scenario)
+
+
+async def until_over_or_quiet(client: SocketClient) -> str:
+    """The close code of a connection that was ended; "here" for one that goes on."""
+    try:
+        while True:
+            await client.receive(timeout_s=0.5)
+    except TimeoutError:
+        return "here"
+    except ConnectionClosed as closed:
+        return str(closed.rcvd.code if closed.rcvd else 1006)
+
+
 # --- the queue
 
 
