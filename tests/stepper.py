@@ -19,9 +19,10 @@ from ipc.world_table import ZoneTable
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
-from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
+from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.vehicles import VEHICLES
+from shared.world.land import land_of
 from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
@@ -107,6 +108,8 @@ class Recorder:
     ready: bool = True
     """False: the socket refuses frames."""
     keep: bool = True
+    sent: list[ServerMessage] = field(default_factory=list)
+    """Everything that is neither a placement nor a snapshot."""
     on_placed: Callable[[PlacedPayload], None] | None = None
 
     def placed(self, payload: PlacedPayload) -> None:
@@ -117,9 +120,22 @@ class Recorder:
     def offer(self, frame: bytes) -> bool:
         if self.ready and self.keep:
             message = decode_server(payload_of(frame))
+            if isinstance(message, SignalHeard):
+                self.sent.append(message)
+                return True
             assert isinstance(message, Snapshot)
             self.snapshots.append(message)
         return self.ready
+
+    def send(self, message: ServerMessage) -> None:
+        self.sent.append(message)
+
+    def deliver(self, frame: bytes) -> None:
+        self.sent.append(decode_server(payload_of(frame)))
+
+    def kiosks(self, action: str) -> list[Kiosk]:
+        """What kiosks have said about an action, or (``state``) unasked."""
+        return [each for each in self.sent if isinstance(each, Kiosk) and each.payload.action == action]
 
 
 def payload_of(frame: bytes) -> bytes:
@@ -143,8 +159,10 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        world: World | None = None,
     ) -> None:
-        self.world = World("open", seed, size_m)
+        self.world = world or World("open", seed, size_m)
+        size_m = self.world.size_m
         self.zone_map = ZoneMap.split(size_m, zones)
         self.memory = Memory(Geometry(players + 16, zones))
         self.links: list[InlineZone | SpawnedZone] = []
@@ -157,7 +175,10 @@ class ShardStepper:
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)
-            self.realm = Realm(self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit)
+            land = None if world is None else land_of(world)
+            self.realm = Realm(
+                self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit, land=land
+            )
         except BaseException:
             self.close()
             raise
