@@ -123,18 +123,18 @@ def test_whoever_is_near_knows_the_newest_state_and_is_told_nothing_twice(
             known = {pair: seen for pair, seen in known.items() if pair[0] != slot}
         for slot, home in moves:
             hall.homes[slot] = home
-        for kiosk in changed:
-            version[kiosk] += 1
+        for index in changed:
+            version[index] += 1
         known = {
-            (slot, kiosk): seen for (slot, kiosk), seen in known.items() if near(int(hall.homes[slot]), KIOSKS[kiosk])
+            (slot, index): seen for (slot, index), seen in known.items() if near(int(hall.homes[slot]), KIOSKS[index])
         }
-        for kiosk, slots in hall.update(*changed).items():
+        for index, slots in hall.update(*changed).items():
             assert len(set(slots)) == len(slots)
             for slot in slots:
                 assert slot in watching
-                assert near(int(hall.homes[slot]), KIOSKS[kiosk])
-                assert known.get((slot, kiosk)) != version[kiosk], "told what it knows"
-                known[slot, kiosk] = version[kiosk]
+                assert near(int(hall.homes[slot]), KIOSKS[index])
+                assert known.get((slot, index)) != version[index], "told what it knows"
+                known[slot, index] = version[index]
         for slot in watching:
             for index, kiosk in enumerate(KIOSKS):
                 if near(int(hall.homes[slot]), kiosk):
