@@ -67,7 +67,7 @@ class Attendant:
         for verdict in sorted(verdicts, key=_by_request):  # not in the order in which zones happened to answer
             self._do(self.desk.judged(verdict, now_ms))
         self._do(self.desk.expire(now_ms))
-        for showing in self._views.update(homes, self.desk.take_changed()):
+        for showing in self._views.update(homes, self.desk.take_changed(now_ms)):
             kiosk = self.desk.kiosks[showing.kiosk]
             payload = KioskPayload(kiosk.id, "state", True, state=self.desk.state(kiosk))
             frame = text_frame([encode(Kiosk(payload))])

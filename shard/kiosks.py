@@ -32,6 +32,9 @@ State: TypeAlias = dict[str, Any]
 TIMEOUT_MS: Final = 3000.0
 """A verdict takes a tick or two; a zone that takes longer hangs, and its player is told so."""
 
+STATE_EVERY_MS: Final = 500.0
+"""A kiosk's state is pushed at most twice a second: in a crowd each of hundreds may use it, and hundreds are told."""
+
 NOT_OPEN: Final = "closed: races are not open yet"
 
 
@@ -170,6 +173,8 @@ class KioskDesk:
         self._by_id = {kiosk.id: index for index, kiosk in enumerate(self.kiosks)}
         self._last_use: dict[str, State] = {}
         self._changed: dict[int, None] = {}
+        """Kiosks whose state is other than those near were told."""
+        self._told_ms = [float("-inf")] * len(self.kiosks)
         self._requests: dict[int, _Request] = {}
         """Under way, by number; in the order of their ends by timeout."""
         self._of_slot: dict[int, int] = {}
@@ -339,10 +344,13 @@ class KioskDesk:
         """Races on a route are others than before: for its race kiosks."""
         self._mark(lambda entry: isinstance(entry, RaceKiosk) and route in entry.routes)
 
-    def take_changed(self) -> list[int]:
-        """Indices of the kiosks whose state changed since the last call, each once."""
-        changed, self._changed = list(self._changed), {}
-        return changed
+    def take_changed(self, now_ms: float) -> list[int]:
+        """Indices of the kiosks whose state is to be told to those near, now that all answers of a tick are given."""
+        due = [index for index in self._changed if now_ms - self._told_ms[index] >= STATE_EVERY_MS]
+        for index in due:
+            del self._changed[index]
+            self._told_ms[index] = now_ms
+        return due
 
     def _mark(self, concerns: Callable[[Any], bool]) -> None:
         self._changed |= {index: None for index, kiosk in enumerate(self.kiosks) if concerns(kiosk.entry)}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ipc.control import Reidentify, SetFlags, UseKiosk
-from shard.kiosks import TIMEOUT_MS
+from shard.kiosks import STATE_EVERY_MS, TIMEOUT_MS
 from shard.realm import Entry
 from shared.constants import BORDER_BAND_M, CELL_M, FLAG_AWAY, FLAG_RACING
 from shared.messages import Error, InteractPayload, Kiosk, KioskPayload, SignalHeard, SignalHeardPayload
@@ -261,7 +261,7 @@ def test_a_state_reaches_those_near_when_it_changes_or_comes_into_view_and_nobod
         assert news.payload.state == {"route": "dash", "times": [line]}
     assert boards(far) == []
     shard.put("ben", x + 3 * CELL_M, z)
-    shard.step()
+    shard.step(int(STATE_EVERY_MS / PERIOD_MS))
     shard.realm.attendant.desk.record("dash", "cleo", "Cleo", "kart", 60_000.0)
     shard.step()
     assert (len(boards(anna)), len(boards(ben))) == (3, 2)

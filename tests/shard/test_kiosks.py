@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from ipc.control import KioskVerdict, UseKiosk
 from shard.kiosks import (
     ACTIONS,
     NOT_OPEN,
+    STATE_EVERY_MS,
     TIMEOUT_MS,
+    Action,
     Answer,
     Asker,
     Change,
@@ -32,6 +36,7 @@ from shared.world.entries import KIOSK_KINDS
 from shared.world.land import land_of
 from tests.fakes.kiosk_world import TRAVEL_A, kiosk_world
 
+ROOT = Path(__file__).parents[2]
 LAND = land_of(kiosk_world())
 VEHICLES = [vehicle.name for vehicle in LAND.vehicles]
 NOW_MS = 1_000_000.0
@@ -86,6 +91,11 @@ def granted(to: KioskDesk, command: UseKiosk, now_ms: float = NOW_MS + 50.0) -> 
     return to.judged(KioskVerdict(command.slot, command.generation, command.request, None), now_ms)
 
 
+def changed(of: KioskDesk, now_ms: float = NOW_MS) -> list[str]:
+    """The kiosks whose states are to be told; the clock of each test stands, so each is told once."""
+    return [LAND.kiosks[index].id for index in of.take_changed(now_ms)]
+
+
 def payload_of(effects: list[Effect]) -> KioskPayload:
     [answer] = [effect for effect in effects if isinstance(effect, Answer)]
     assert answer.asker == ANNA
@@ -100,6 +110,20 @@ def refusal(effects: list[Effect]) -> str:
 
 
 # --- what can be asked
+
+
+def test_the_published_page_lists_the_actions_and_the_words_of_refusals() -> None:
+    page = (ROOT / "shared" / "types" / "PROTOCOL.md").read_text()
+    section = page[page.index("## Kiosks\n") : page.index("## Signals\n")]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (?:-|`(\w+)`) \| .* \| (?:-|(\d+) s) \|$", section, re.MULTILINE)
+    listed = {
+        (kind, action): Action(1000.0 * float(wait or 0), argument or None) for kind, action, argument, wait in rows
+    }
+    assert listed == {(kind, action): each for kind, actions in ACTIONS.items() for action, each in actions.items()}
+    source = "".join((ROOT / file).read_text() for file in ("shard/kiosks.py", "zones/kiosks.py"))
+    words = set(re.findall(r"\"(\w+): [^\"]", source))
+    assert set(re.findall(r"^\| `(\w+)` \| [^`|]*[^|]*\|$", section, re.MULTILINE)) >= words
+    assert {"too_far", "too_fast", "cooldown", "racing", "away", "closed", "busy", "no_answer", "bad_args"} <= words
 
 
 def test_the_examples_are_every_action_of_every_kind() -> None:
@@ -171,7 +195,7 @@ def test_what_the_zone_refuses_is_refused_in_its_words() -> None:
     command = under_way(to, "k-travel-a", "go", {"to": "k-travel-b"})
     effects = to.judged(KioskVerdict(3, 1, command.request, "racing: finish first"), NOW_MS)
     assert refusal(effects) == "racing: finish first"
-    assert to.take_changed() == []
+    assert changed(to) == []
 
 
 def test_travel_answers_and_places_the_car() -> None:
@@ -205,22 +229,22 @@ def test_the_last_use_of_a_garage_is_its_state() -> None:
     granted(to, under_way(to, "k-garage", "vehicle", {"vehicle": "kart"}))
     last = {"slot": 3, "action": "vehicle", "atMs": NOW_MS + 50.0}
     assert to.state(garage) == {"vehicles": ["car", "kart"], "lastUse": last}
-    assert [LAND.kiosks[index].id for index in to.take_changed()] == ["k-garage"]
-    assert to.take_changed() == []
+    assert changed(to) == ["k-garage"]
+    assert changed(to) == []
 
 
 def test_a_board_shows_the_best_times_of_its_route() -> None:
     to = desk()
     to.record("round", "ben", "Ben", "car", 9000.0)
-    assert to.take_changed() == [], "no board shows this route"
+    assert changed(to) == [], "no board shows this route"
     to.record("dash", "ben", "Ben", "car", 9000.0)
-    [changed] = to.take_changed()
-    assert LAND.kiosks[changed].id == "k-board"
+    assert changed(to) == ["k-board"]
+    [board] = [kiosk for kiosk in LAND.kiosks if kiosk.id == "k-board"]
     to.record("dash", "ben", "Ben", "car", 9500.0)
-    assert to.take_changed() == []
+    assert changed(to) == []
     shown = payload_of(granted(to, under_way(to, "k-board", "show"))).state
     times = [{"player": "ben", "name": "Ben", "vehicle": "car", "timeMs": 9000.0}]
-    assert shown == to.state(LAND.kiosks[changed]) == {"route": "dash", "times": times}
+    assert shown == to.state(board) == {"route": "dash", "times": times}
 
 
 def test_races_are_not_open_until_somebody_runs_them() -> None:
@@ -242,9 +266,20 @@ def test_whoever_runs_the_races_opens_joins_and_shows_them() -> None:
     assert shown == {"routes": ["dash", "round"], "races": [{"race": "dash-1", "route": "dash"}]}
     to.races_changed("round")
     to.races_changed("dash")
-    assert [LAND.kiosks[index].id for index in to.take_changed()] == ["k-race"]
+    assert changed(to) == ["k-race"]
     to.races_changed("by-gates")
-    assert to.take_changed() == []
+    assert changed(to) == []
+
+
+def test_a_state_is_told_twice_a_second_at_most_and_the_last_change_is_not_forgotten() -> None:
+    to = desk()
+    to.races_changed("dash")
+    assert changed(to) == ["k-race"]
+    to.races_changed("dash")
+    to.record("dash", "ben", "Ben", "car", 9000.0)
+    assert changed(to, NOW_MS + STATE_EVERY_MS - 1.0) == ["k-board"]
+    assert changed(to, NOW_MS + STATE_EVERY_MS) == ["k-race"]
+    assert changed(to, NOW_MS + 10 * STATE_EVERY_MS) == []
 
 
 # --- ends
@@ -256,7 +291,7 @@ def test_without_a_verdict_a_request_ends_by_itself_and_a_late_verdict_does_noth
     assert to.expire(NOW_MS + TIMEOUT_MS - 1.0) == []
     assert refusal(to.expire(NOW_MS + TIMEOUT_MS)).startswith("no_answer: ")
     assert granted(to, command) == []
-    assert to.take_changed() == []
+    assert changed(to) == []
 
 
 @pytest.mark.parametrize(
@@ -344,8 +379,8 @@ class Ends(RuleBasedStateMachine):
     @invariant()
     def every_request_has_ended_once_or_is_under_way(self) -> None:
         assert self.desk.under_way == len(self.waiting)
-        for re in range(1, self.asked + 1):
-            assert self.answers[re] + (re in self.dropped) + (re in self.waiting) == 1
+        for number in range(1, self.asked + 1):
+            assert self.answers[number] + (number in self.dropped) + (number in self.waiting) == 1
 
 
 TestEnds = Ends.TestCase
