@@ -77,6 +77,15 @@ def test_who_comes_into_view_as_it_changes_is_shown_it_once_and_who_leaves_is_no
     assert hall.update(TRAVEL) == {TRAVEL: [0]}
 
 
+def test_who_crosses_into_another_cell_as_a_kiosk_in_view_changes_is_shown_it() -> None:
+    hall = Hall()
+    hall.views.watch(0)
+    hall.homes[0] = HOME
+    hall.update()
+    hall.homes[0] = cell_of(KIOSKS[TRAVEL], dx=-1)
+    assert hall.update(TRAVEL) == {TRAVEL: [0]}
+
+
 def test_nobody_is_looked_at_while_nobody_changes_cells() -> None:
     slots = 2000
     views = KioskViews(KIOSKS, slots, SIDE)
@@ -97,9 +106,10 @@ def near(home: int, kiosk: Kiosk) -> bool:
     return home >= 0 and max(abs(home % SIDE - kiosk.x // 64), abs(home // SIDE - kiosk.z // 64)) <= 1
 
 
+HOMES = st.sampled_from([FAR, *(cell_of(kiosk, dx, dz) for kiosk in KIOSKS for dx in (-1, 0, 2) for dz in (0, 1))])
 STEPS = st.lists(
     st.tuples(
-        st.lists(st.tuples(st.integers(0, SLOTS - 1), st.integers(0, SIDE * SIDE - 1)), max_size=4),
+        st.lists(st.tuples(st.integers(0, SLOTS - 1), HOMES), max_size=4),
         st.sets(st.integers(0, len(KIOSKS) - 1), max_size=3),
         st.lists(st.tuples(st.integers(0, SLOTS - 1), st.booleans()), max_size=2),
     ),
