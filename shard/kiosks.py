@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from ipc.control import KioskVerdict, UseKiosk
 from shard.best_times import BestTimes
-from shared.messages import InteractPayload, KioskPayload, check_name
+from shared.messages import ClientFault, InteractPayload, KioskPayload, check_name
 from shared.world.entries import BoardKiosk, GarageKiosk, RaceKiosk, TravelKiosk
 from shared.world.land import Kiosk
 
@@ -88,11 +88,11 @@ class RaceDesk(Protocol):
     def show(self, routes: Sequence[str]) -> list[State]:
         """The races that are open or under way on these routes, for ``state.races``: JSON objects, oldest first."""
 
-    def open(self, player: str, route: str, now_ms: float) -> State | Refused:
-        """Open a race on a route, for ``player`` and others. The result goes into ``state``, ``race`` in it."""
+    def open(self, asker: Asker, route: str, now_ms: float) -> State | Refused:
+        """Open a race on a route, for the asker and others. The result goes into ``state``, ``race`` in it."""
 
-    def join(self, player: str, race: str, routes: Sequence[str], now_ms: float) -> State | Refused:
-        """Have ``player`` take part in a race if it is on one of ``routes``. The result goes into ``state``."""
+    def join(self, asker: Asker, race: str, routes: Sequence[str], now_ms: float) -> State | Refused:
+        """Have the asker take part in a race if it is on one of ``routes``. The result goes into ``state``."""
 
 
 # --- effects
@@ -192,7 +192,8 @@ class KioskDesk:
         """One ``interact`` of a player with a car."""
         index = self._by_id.get(wish.kiosk)
         if index is None:
-            return [Unknown(asker, f"no kiosk {wish.kiosk!r} in this world: take its name from a chunk")]
+            text = f"no kiosk `{wish.kiosk}` in this world: take its name from a chunk"
+            return [Unknown(asker, ClientFault.quoting("unknown_kiosk", text).message)]
         kiosk = self.kiosks[index]
         argument = self._read(kiosk, wish)
         if isinstance(argument, Refused):
@@ -300,13 +301,13 @@ class KioskDesk:
         return [_answer(request, self.state(kiosk))]
 
     def _race(self, request: _Request, routes: Sequence[str], now_ms: float) -> Answer:
-        player = request.asker.player
+        asker = request.asker
         if self.races is None:
             result: State | Refused = Refused(NOT_OPEN)
         elif request.action == "open":
-            result = self.races.open(player, request.argument, now_ms)
+            result = self.races.open(asker, request.argument, now_ms)
         else:
-            result = self.races.join(player, request.argument, routes, now_ms)
+            result = self.races.join(asker, request.argument, routes, now_ms)
         if isinstance(result, Refused):
             return _refusal(request.asker, request.kiosk, request.action, result.reason)
         return _answer(request, result)

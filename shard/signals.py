@@ -3,7 +3,8 @@
 They are the only message by which one player makes the server write to all others near, so they are limited twice. Each
 connection may send one per second, five at once (``shard/budget.py``). And a cell passes on CELL_PER_S: without that,
 2,000 players on one square would be sent 2,000 horns per second each; with it a client hears at most 36 per second,
-from its nine cells. Whoever is refused is told when to try again. The sender is not sent its own: its client knows.
+from its nine cells. Whoever is refused is told when to try again; the sender hears its own, which tells it that it went
+out.
 """
 
 from __future__ import annotations
@@ -42,5 +43,5 @@ class Signals:
         wait_s = bucket.take(now_s)
         if not wait_s:
             frame = text_frame([encode(SignalHeard(SignalHeardPayload(slot, kind)))])
-            self._fanout.tell(cell, frame, but=slot)
+            self._fanout.tell(cell, frame)
         return wait_s

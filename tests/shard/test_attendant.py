@@ -355,7 +355,7 @@ def test_a_signal_reaches_exactly_those_who_see_the_car(shard: ShardStepper) -> 
     assert shard.realm.signal(shard.body("anna"), "horn", 1.0) == 0.0
     horn = SignalHeardPayload(shard.body("anna").slot, "horn")
     assert {name: heard(client) for name, client in clients.items()} == {
-        "anna": [], "ben": [horn], "cleo": [horn], "far": [],
+        "anna": [horn], "ben": [horn], "cleo": [horn], "far": [],
     }  # fmt: skip
     shard.realm.hold("cleo")
     shard.realm.signal(shard.body("anna"), "wave", 1.0)

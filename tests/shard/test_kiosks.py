@@ -63,12 +63,12 @@ class Races:
     def show(self, routes: Sequence[str]) -> list[State]:
         return [{"race": "dash-1", "route": routes[0]}]
 
-    def open(self, player: str, route: str, now_ms: float) -> State | Refused:
-        self.asked.append(("open", player, route, now_ms))
+    def open(self, asker: Asker, route: str, now_ms: float) -> State | Refused:
+        self.asked.append(("open", asker, route, now_ms))
         return {"race": f"{route}-2"}
 
-    def join(self, player: str, race: str, routes: Sequence[str], now_ms: float) -> State | Refused:
-        self.asked.append(("join", player, race, tuple(routes), now_ms))
+    def join(self, asker: Asker, race: str, routes: Sequence[str], now_ms: float) -> State | Refused:
+        self.asked.append(("join", asker, race, tuple(routes), now_ms))
         return Refused("full: all 8 places are taken")
 
 
@@ -145,8 +145,11 @@ def test_a_good_wish_is_for_the_zone_to_judge_with_the_kiosks_circle(kiosk: str,
 
 def test_an_unknown_kiosk_is_an_error() -> None:
     assert ask(desk(), "nowhere", "go") == [
-        Unknown(ANNA, "no kiosk 'nowhere' in this world: take its name from a chunk")
+        Unknown(ANNA, "no kiosk `nowhere` in this world: take its name from a chunk")
     ]
+    [effect] = ask(desk(), "\u202e\U0001f697" * 32, "go")
+    assert isinstance(effect, Unknown)
+    assert effect.message.isprintable()
     assert isinstance(ask(KioskDesk((), ()), "k-race", "show")[0], Unknown)
 
 
@@ -261,7 +264,7 @@ def test_whoever_runs_the_races_opens_joins_and_shows_them() -> None:
     assert payload_of(effects).state == {"race": "dash-2"}
     effects = granted(to, under_way(to, "k-race", "join", {"race": "dash-1"}), NOW_MS)
     assert refusal(effects) == "full: all 8 places are taken"
-    assert races.asked == [("open", "anna", "dash", NOW_MS), ("join", "anna", "dash-1", ("dash", "round"), NOW_MS)]
+    assert races.asked == [("open", ANNA, "dash", NOW_MS), ("join", ANNA, "dash-1", ("dash", "round"), NOW_MS)]
     shown = payload_of(granted(to, under_way(to, "k-race", "show"))).state
     assert shown == {"routes": ["dash", "round"], "races": [{"race": "dash-1", "route": "dash"}]}
     to.races_changed("round")
