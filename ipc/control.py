@@ -57,7 +57,36 @@ class Resume(_Control, frozen=True):
     generation: int
 
 
-Command: TypeAlias = Place | SetFlags | Resume
+class Reidentify(_Control, frozen=True):
+    """A player is called and drives something else from this tick on: its watchers are told anew who it is.
+
+    Main writes its columns at the boundary at which it sends this, for the owner has to be idle. It is not answered.
+    """
+
+    slot: int
+    generation: int
+    name: str
+    vehicle: int
+    """Index into the world's classes."""
+
+
+class UseKiosk(_Control, frozen=True):
+    """May this player use a kiosk at (x, z)? Answered by a KioskVerdict, after the samples of the tick."""
+
+    slot: int
+    generation: int
+    request: int
+    """Main's number for it; 32 bits."""
+    x: float
+    z: float
+    radius_m: float
+    cooldown_ms: float
+    """How long the last use must be past; 0: it only looks, which neither waits nor begins a wait."""
+
+
+Command: TypeAlias = Place | SetFlags | Resume | Reidentify | UseKiosk
+UNANSWERED = (SetFlags, Reidentify)
+"""Commands without an event of their own."""
 
 # --- events of a Done
 
@@ -87,7 +116,17 @@ class Crossing(_Control, frozen=True):
     """Server time at which it crossed the line."""
 
 
-Event: TypeAlias = PlacedAt | Crossing
+class KioskVerdict(_Control, frozen=True):
+    """The answer to a UseKiosk."""
+
+    slot: int
+    generation: int
+    request: int
+    reason: str | None
+    """Why not, for the player; None: it may, and its cooldown has begun."""
+
+
+Event: TypeAlias = PlacedAt | Crossing | KioskVerdict
 
 # --- main to zone
 

@@ -77,6 +77,11 @@ class MainTable(_Columns):
         self.name[slot] = name.encode()
         self.vehicle[slot] = vehicle
 
+    def rename(self, slot: int, name: str, vehicle: int) -> None:
+        """The player of a slot is called and drives something else from now on."""
+        self.name[slot] = name.encode()
+        self.vehicle[slot] = vehicle
+
     def commit(self, slots: Slots) -> None:
         """Make the halves that the zone of ``slots`` has just written the committed ones."""
         self.front[slots] ^= 1

@@ -19,7 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.cell_arena import CellReader
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, PlacedAt, Seat, SetFlags, Tick
+from ipc.control import (
+    MESSAGES_PER_TICK_MAX,
+    UNANSWERED,
+    Command,
+    Crossing,
+    Done,
+    KioskVerdict,
+    PlacedAt,
+    Reidentify,
+    Seat,
+    Tick,
+)
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
@@ -77,6 +88,7 @@ class Committed:
     zone: int
     tick: int
     placed: list[PlacedAt]
+    verdicts: list[KioskVerdict]
     freed: list[Seat]
     """Slots whose players are gone for good from now on."""
 
@@ -158,9 +170,11 @@ class Barrier:
                 self.desks[move.source].forget.append((move.slot, move.generation))
         desk.crossings = [event for event in done.events if isinstance(event, Crossing)]
         placed = [event for event in done.events if isinstance(event, PlacedAt)]
-        self.unanswered += sum(not isinstance(command, SetFlags) for command in sent.commands) - len(placed)
+        verdicts = [event for event in done.events if isinstance(event, KioskVerdict)]
+        asked = sum(not isinstance(command, UNANSWERED) for command in sent.commands)
+        self.unanswered += asked - len(placed) - len(verdicts)
         freed, desk.leaving = desk.leaving, []
-        return Committed(done.zone, done.tick, placed, freed)
+        return Committed(done.zone, done.tick, placed, verdicts, freed)
 
     def late(self) -> list[ZoneDesk]:
         """Zones whose Done is not in."""
@@ -229,6 +243,8 @@ class Barrier:
                 self.unanswered += 1
             elif zone != NO_ZONE and zone in idle and len(routed[zone]) < MESSAGES_PER_TICK_MAX:
                 routed[zone].append(command)
+                if isinstance(command, Reidentify):
+                    self.table.rename(command.slot, command.name, command.vehicle)
             elif zone == NO_ZONE and command.slot not in {seat[0] for seat, _ in self._arrivals}:
                 self.unanswered += 1  # it has left
             else:

@@ -128,6 +128,14 @@ class Fanout:
         for home in [home for home, group in self._groups.items() if not group]:
             del self._groups[home]
 
+    def tell(self, cell: int, frame: bytes) -> int:
+        """Offer a frame to everybody who is shown ``cell``; returns how many sockets took it.
+
+        Whoever is shown a cell has its home in that cell or beside it.
+        """
+        groups = [self._groups.get(home, {}) for home in self.watched(cell)]
+        return sum(socket.offer(frame) for group in groups for socket in group.values())
+
     def _take_movers(self, homes: NDArray[np.int32]) -> dict[tuple[int, int], dict[int, Socket]]:
         """Take those whose home is not what they have seen out of their groups; by (seen, home)."""
         if self._stale:

@@ -12,14 +12,16 @@ from math import nan
 from typing import Protocol
 
 from ipc.control import Done, Place, PlacedAt, Resume, Seat, SetFlags
+from shard.attendant import Attendant
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
+from shard.signals import Signals
 from shard.slots import SlotPool
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
 from shared.ids import Generation, Slot
-from shared.messages import MovePayload, PlacedPayload, PlacedReason
+from shared.messages import MovePayload, PlacedPayload, PlacedReason, ServerMessage, SignalKind
 from shared.world.land import Land, land_of
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
@@ -30,6 +32,12 @@ class Client(Socket, Protocol):
 
     def placed(self, payload: PlacedPayload) -> None:
         """The server moved the player's car."""
+
+    def send(self, message: ServerMessage) -> None:
+        """Send one message."""
+
+    def deliver(self, frame: bytes) -> None:
+        """Send a frame that many share and that must not be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,12 @@ class _Nobody:
     def placed(self, payload: PlacedPayload) -> None:
         pass
 
+    def send(self, message: ServerMessage) -> None:
+        pass
+
+    def deliver(self, frame: bytes) -> None:
+        pass
+
 
 class Realm:
     """One shard's world. ``links`` are the ways to its zones, in their order."""
@@ -96,6 +110,8 @@ class Realm:
         desks = [ZoneDesk(zone, link, memory.arenas[zone]) for zone, link in enumerate(links)]
         self.barrier = Barrier(memory.table, memory.ring, desks, period_ms)
         self.fanout = Fanout(slots, zone_map.size_m // CELL_M)
+        self.signals = Signals(self.fanout)
+        self.attendant = Attendant(self, self.land)
         self.auditor = Auditor(memory.table) if audit else None
         self._pool = SlotPool(slots)
         self._by_player: dict[str, Occupant] = {}
@@ -124,7 +140,7 @@ class Realm:
         occupant = self._by_player.get(player)
         if occupant is not None and not occupant.leaving:
             occupant.leaving = True
-            self.fanout.unwatch(occupant.slot)
+            self._unwatch(occupant)
             self.barrier.dismiss((occupant.slot, occupant.generation))
 
     def hold(self, player: str) -> bool:
@@ -137,7 +153,7 @@ class Realm:
         if occupant is not None and not occupant.away:
             occupant.away = True
             occupant.client = _Nobody()
-            self.fanout.unwatch(occupant.slot)
+            self._unwatch(occupant)
             self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
         return occupant is not None
 
@@ -155,7 +171,7 @@ class Realm:
         occupant.away = False
         occupant.client = client
         occupant.resumes += 1
-        self.fanout.unwatch(occupant.slot)
+        self._unwatch(occupant)
         self.barrier.command(Resume(occupant.slot, occupant.generation))
         return True
 
@@ -177,6 +193,20 @@ class Realm:
         """The player's body, unless it has none or it is leaving."""
         occupant = None if player is None else self._by_player.get(player)
         return None if occupant is None or occupant.leaving else occupant
+
+    def occupant_at(self, slot: int) -> Occupant | None:
+        """The body in a slot, unless there is none or it is leaving."""
+        occupant = self._by_slot.get(slot)
+        return None if occupant is None or occupant.leaving else occupant
+
+    def signal(self, occupant: Occupant, kind: SignalKind, now_s: float) -> float:
+        """Pass a gesture on to those who see the car; or return after how many seconds to try again."""
+        table, slot = self.memory.table, occupant.slot
+        return self.signals.make(slot, int(table.column("cell")[table.front[slot], slot]), kind, now_s)
+
+    def _unwatch(self, occupant: Occupant) -> None:
+        self.fanout.unwatch(occupant.slot)
+        self.attendant.unwatch(occupant.slot)
 
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
@@ -221,6 +251,7 @@ class Realm:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
             self._placed(placed, done.tick)
+        self.attendant.judged(committed.verdicts)
         self._freed += committed.freed
 
     def end_tick(self) -> None:
@@ -231,7 +262,9 @@ class Realm:
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
             cells.add(desk.cells, self.tick - desk.committed, fresh, self.barrier.shown_elsewhere(desk))
             desk.shown = desk.committed
-        self.fanout.publish(self.tick, self.now_ms, self.memory.table.committed("home"), cells)
+        homes = self.memory.table.committed("home")
+        self.fanout.publish(self.tick, self.now_ms, homes, cells)
+        self.attendant.ticked(homes)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)
             del self._by_player[occupant.entry.player]
@@ -280,3 +313,4 @@ class Realm:
         )
         if event.reason in ("enter", "resume"):
             self.fanout.watch(event.slot, occupant.client)
+            self.attendant.watch(event.slot)

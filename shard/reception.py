@@ -24,7 +24,7 @@ from shard.line import Line, Place
 from shard.pacing import Work
 from shard.presence import Doing, Roster
 from shard.realm import Client, Entry, Realm
-from shard.session import Close, Command, GoIn, GoOut, Page, PutBack, Say, Session, Verify
+from shard.session import Close, Command, Gesture, GoIn, GoOut, Page, PutBack, Say, Session, Use, Verify
 from shared.constants import CHUNK_M, MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from shared.messages import (
     ClientFault,
@@ -33,6 +33,7 @@ from shared.messages import (
     EnterPayload,
     Error,
     ErrorPayload,
+    InteractPayload,
     Limits,
     Lobby,
     LobbyPayload,
@@ -40,6 +41,7 @@ from shared.messages import (
     Queued,
     QueuedPayload,
     ServerMessage,
+    SignalKind,
     State,
     Welcome,
     WelcomePayload,
@@ -147,6 +149,7 @@ class Reception:
         self._now_ms = now_ms
         self._later = later
         self._fetching: set[asyncio.Task[None]] = set()
+        realm.attendant.renamed = self._renamed
 
     @property
     def online(self) -> int:
@@ -220,6 +223,10 @@ class Reception:
                 self.to_lobby(guest, "left", re)
             case PutBack():
                 self._put_back(peer, re)
+            case Use(wish):
+                self._use(peer, wish, re)
+            case Gesture(kind):
+                self._signal(peer, kind, re)
             case Page(wish):
                 self._page(peer, wish, re)
             case Close(code, error, text, retry_after_ms):
@@ -374,6 +381,29 @@ class Reception:
             peer.session.will_be_placed("respawn", re)
         else:
             self.do(peer, peer.session.refuse("not_allowed", "you have no car yet: wait for `placed`", re))
+
+    def _use(self, peer: Peer, wish: InteractPayload, re: int | None) -> None:
+        occupant = self.realm.occupant(peer.session.player)
+        if occupant is None:
+            self.do(peer, peer.session.refuse("not_allowed", "you have no car yet: wait for `placed`", re))
+        else:
+            self.realm.attendant.use(occupant, wish, re)
+
+    def _signal(self, peer: Peer, kind: SignalKind, re: int | None) -> None:
+        occupant = self.realm.occupant(peer.session.player)
+        if occupant is None:
+            self.do(peer, peer.session.refuse("not_allowed", "you have no car yet: wait for `placed`", re))
+        elif wait_s := self.realm.signal(occupant, kind, self.now_s):
+            retry_ms = math.ceil(wait_s * 1000)
+            text = f"too many signals around you: wait {retry_ms} ms"
+            self.do(peer, peer.session.refuse("rate_limited", text, re, retry_ms))
+
+    def _renamed(self, entry: Entry) -> None:
+        """A garage gave a player another name or vehicle."""
+        guest = self.guests.get(entry.player)
+        if guest is not None:
+            guest.entry, guest.name = entry, entry.name
+            self.note(guest)
 
     def _page(self, peer: Peer, wish: WhoPayload, re: int | None) -> None:
         guest = self._guest(peer)

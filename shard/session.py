@@ -25,6 +25,8 @@ from shared.messages import (
     Error,
     ErrorCode,
     ErrorPayload,
+    Interact,
+    InteractPayload,
     Leave,
     Move,
     Ping,
@@ -33,6 +35,8 @@ from shared.messages import (
     PongPayload,
     Respawn,
     ServerMessage,
+    Signal,
+    SignalKind,
     State,
     Who,
     WhoPayload,
@@ -88,6 +92,20 @@ class PutBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """Use a kiosk; it is answered when the zone has judged."""
+
+    wish: InteractPayload
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """Pass on a signal."""
+
+    kind: SignalKind
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Answer with a page of who is here."""
 
@@ -111,7 +129,7 @@ class Close:
     retry_after_ms: int | None = None
 
 
-Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Page | Say | Close
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Use | Gesture | Page | Say | Close
 
 
 class Session:
@@ -150,6 +168,10 @@ class Session:
                 return GoOut()
             case Respawn():
                 return PutBack()
+            case Interact():
+                return Use(message.payload)
+            case Signal():
+                return Gesture(message.payload.kind)
             case Who():
                 return Page(message.payload)
             case Ping():

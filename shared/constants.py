@@ -51,7 +51,7 @@ SLOT_REST_MS = 5000.0
 SEQ_MASK = 0xFFFF
 """Snapshot rows carry ``seq`` modulo 65536."""
 
-NAME_CHARS_MAX = 20
+NAME_CHARS_MIN, NAME_CHARS_MAX = 3, 20
 PLAYER_ID_BYTES_MAX = 64
 """Longest ``sub`` that is admitted: a UUID has 36 characters, other issuers use a few more."""
 

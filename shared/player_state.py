@@ -85,6 +85,10 @@ class PlayerState:
     gate_ms: F64 = _column("f8")
     """(N,) server time of the last gate."""
 
+    # --- kiosks: travels with the player as well
+    kiosk_ms: F64 = _column("f8", fresh=-np.inf)
+    """(N,) server time of the last accepted use of a kiosk; -inf before the first."""
+
     def __len__(self) -> int:
         return len(self.tick)
 

@@ -21,7 +21,7 @@ from ipc.world_table import ZoneTable
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
-from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
+from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.land import land_of
@@ -122,6 +122,8 @@ class Recorder:
     ready: bool = True
     """False: the socket refuses frames."""
     keep: bool = True
+    sent: list[ServerMessage] = field(default_factory=list)
+    """Everything that is neither a placement nor a snapshot."""
     on_placed: Callable[[PlacedPayload], None] | None = None
 
     def placed(self, payload: PlacedPayload) -> None:
@@ -132,9 +134,22 @@ class Recorder:
     def offer(self, frame: bytes) -> bool:
         if self.ready and self.keep:
             message = decode_server(payload_of(frame))
+            if isinstance(message, SignalHeard):
+                self.sent.append(message)
+                return True
             assert isinstance(message, Snapshot)
             self.snapshots.append(message)
         return self.ready
+
+    def send(self, message: ServerMessage) -> None:
+        self.sent.append(message)
+
+    def deliver(self, frame: bytes) -> None:
+        self.sent.append(decode_server(payload_of(frame)))
+
+    def kiosks(self, action: str) -> list[Kiosk]:
+        """What kiosks have said about an action, or (``state``) unasked."""
+        return [each for each in self.sent if isinstance(each, Kiosk) and each.payload.action == action]
 
 
 def payload_of(frame: bytes) -> bytes:

@@ -72,6 +72,14 @@ class Listing:
             self._gone.setdefault(int(self._cell[slot]), []).append(slot)
         self._cell[slot] = NO_CELL
 
+    def reintroduce(self, slot: int) -> None:
+        """A member is called or drives something else: watchers are told anew who it is, in whatever cell it is."""
+        cell = int(self._cell[slot])
+        if cell != NO_CELL:
+            self._gone.setdefault(cell, []).append(slot)
+            self._touched.add(cell)
+        self._cell[slot] = NO_CELL
+
     def update(self, slots: NDArray[np.intp], cell: I32, rows: Rows, now_ms: float) -> News:
         """Compare this tick's cells and rows of all members with what was told, and note them as told.
 

@@ -16,7 +16,7 @@ from shared.player_state import F64, U8, U32, PlayerState
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
-from zones import anticheat, border, movement, rows
+from zones import anticheat, border, kiosks, movement, rows
 
 Slots = NDArray[np.intp]
 ReadSamples = Callable[[Slots, U32], Any]
@@ -87,6 +87,7 @@ def step(
         judged += len(who)
         accepted += int(np.count_nonzero(good))
 
+    events.extend(kiosks.verdicts(tick, slots, generations, state))
     due = border.note_leaving(state, world.rect_m, tick.now_ms)
     events.extend(_crossings(world, slots, generations, state, due, MESSAGES_PER_TICK_MAX - len(events)))
     state.home[:] = border.home_cells(state.pos, state.home, world.cells_per_side)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.cell_arena import CellWriter
-from ipc.control import Done, Tick
+from ipc.control import Done, Reidentify, Tick
 from ipc.input_ring import InputReader
 from ipc.world_table import ZoneTable
 from zones.encode import CellEncoder, who_row
@@ -86,6 +86,11 @@ class Zone:
             self._slots = np.array(sorted(self._members), np.intp)
             self._generations = np.array([self._members[slot] for slot in self._slots.tolist()], np.uint32)
             self._vehicles = self._table.vehicles(self._slots)
+        for command in tick.commands:
+            if isinstance(command, Reidentify) and self._members.get(command.slot) == command.generation:
+                self._who[command.slot] = self._who_entry(command.slot)
+                self._listing.reintroduce(command.slot)
+                self._vehicles = self._table.vehicles(self._slots)
 
     def _who_entry(self, slot: int) -> bytes:
         player, name, vehicle = self._table.identity(slot)

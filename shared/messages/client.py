@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta
 
+from shared.constants import NAME_CHARS_MAX, NAME_CHARS_MIN
 from shared.messages.envelope import (
     ChunkIndex,
     ClientEnvelope,
@@ -232,6 +233,8 @@ CLIENT_MESSAGES: Final[tuple[type[ClientMessage], ...]] = get_args(ClientMessage
 
 def check_name(name: str) -> None:
     """Raise ValueError unless ``name`` may be shown to others: NFC, no control, format or bidirectional characters."""
+    if not NAME_CHARS_MIN <= len(name) <= NAME_CHARS_MAX:
+        raise ValueError(f"name must have {NAME_CHARS_MIN} to {NAME_CHARS_MAX} characters")
     if unicodedata.normalize("NFC", name) != name:
         raise ValueError("name must be in Unicode normal form C")
     for char in name:

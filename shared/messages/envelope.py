@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta, Struct
 
-from shared.constants import NAME_CHARS_MAX, PLAYER_ID_BYTES_MAX
+from shared.constants import NAME_CHARS_MAX, NAME_CHARS_MIN, PLAYER_ID_BYTES_MAX
 
 # --- bounds --------------------------------------------------------------------------------------------------------
 # Each has a description for the published page; a field may say more by a Meta of its own, which wins.
@@ -25,7 +25,7 @@ PlayerKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=PLAYER_ID_BY
 Name: TypeAlias = Annotated[
     str,
     Meta(
-        min_length=3,
+        min_length=NAME_CHARS_MIN,
         max_length=NAME_CHARS_MAX,
         description="shown to others; code points in Unicode form NFC, none of them a control, formatting or "
         "bidirectional character; no space at either end, no two in a row",

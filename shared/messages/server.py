@@ -196,7 +196,7 @@ class KioskPayload(Payload, frozen=True):
     kiosk: Annotated[str, Meta(description="the kiosk's identifier")]
     action: Annotated[str, Meta(description='the action answered, or "state"')]
     ok: Annotated[bool, Meta(description="false: the kiosk refused")]
-    reason: Annotated[str | None, Meta(description="why it refused")] = None
+    reason: Annotated[str | None, Meta(description="why it refused: a word, a colon, a text for people")] = None
     state: Annotated[dict[str, Any] | None, Meta(description="what the action gives, or the kiosk's state")] = None
 
 

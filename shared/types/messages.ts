@@ -490,7 +490,7 @@ export interface KioskPayload {
   readonly action: string;
   /** false: the kiosk refused */
   readonly ok: boolean;
-  /** why it refused */
+  /** why it refused: a word, a colon, a text for people */
   readonly reason?: string;
   /** what the action gives, or the kiosk's state */
   readonly state?: Readonly<Record<string, unknown>>;

@@ -17,9 +17,11 @@ from ipc.control import (
     Done,
     Event,
     Fault,
+    KioskVerdict,
     Place,
     PlacedAt,
     Ready,
+    Reidentify,
     Resume,
     Seat,
     SetFlags,
@@ -27,11 +29,12 @@ from ipc.control import (
     Tick,
     ToMain,
     ToZone,
+    UseKiosk,
     decode_to_main,
     decode_to_zone,
     encode,
 )
-from shared.constants import PIPE_MESSAGE_BYTES_MAX, PLAYERS_MAX, ZONES_MAX
+from shared.constants import NAME_CHARS_MAX, PIPE_MESSAGE_BYTES_MAX, PLAYERS_MAX, ZONES_MAX
 from shared.messages import PlacedReason
 
 SLOTS = st.integers(0, PLAYERS_MAX - 1)
@@ -41,9 +44,17 @@ REASONS = st.sampled_from(get_args(PlacedReason))
 SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
 PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
 BITS = st.integers(0, 255)
-COMMANDS = PLACES | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS) | st.builds(Resume, SLOTS, COUNTERS)
+NAMES = st.text(max_size=NAME_CHARS_MAX)
+COMMANDS = (
+    PLACES
+    | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS)
+    | st.builds(Resume, SLOTS, COUNTERS)
+    | st.builds(Reidentify, SLOTS, COUNTERS, NAMES, BITS)
+    | st.builds(UseKiosk, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+)
 PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
+VERDICTS = st.builds(KioskVerdict, SLOTS, COUNTERS, COUNTERS, st.none() | st.text(max_size=60))
 TICKS = st.builds(
     Tick,
     COUNTERS,
@@ -66,7 +77,7 @@ DONES = st.builds(
     judged=COUNTERS,
     accepted=COUNTERS,
     omitted=SLOTS,
-    events=st.lists(PLACED | CROSSINGS, max_size=6),
+    events=st.lists(PLACED | CROSSINGS | VERDICTS, max_size=6),
 )
 READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
 FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
@@ -85,8 +96,8 @@ def test_what_a_zone_says_arrives_as_it_was_said(message: ToMain) -> None:
 
 
 def test_every_command_and_event_is_tried_here() -> None:
-    assert set(get_args(Command)) == {Place, SetFlags, Resume}
-    assert set(get_args(Event)) == {PlacedAt, Crossing}
+    assert set(get_args(Command)) == {Place, SetFlags, Resume, Reidentify, UseKiosk}
+    assert set(get_args(Event)) == {PlacedAt, Crossing, KioskVerdict}
     assert set(get_args(ToZone)) == {Tick, Stop}
     assert set(get_args(ToMain)) == {Ready, Done, Fault}
 
@@ -109,10 +120,20 @@ def largest_seats(count: int) -> list[Seat]:
     return [(PLAYERS_MAX - 1, 2**32 - 1)] * count
 
 
-def test_the_largest_tick_fits_the_pipe() -> None:
+FAR = 65535.123456789
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Place(PLAYERS_MAX - 1, 2**32 - 1, FAR, FAR, FAR, "correction", fresh=True),
+        Reidentify(PLAYERS_MAX - 1, 2**32 - 1, "\N{GRINNING FACE}" * NAME_CHARS_MAX, 255),
+        UseKiosk(PLAYERS_MAX - 1, 2**32 - 1, 2**32 - 1, FAR, FAR, 30.1, 5000.1),
+    ],
+    ids=["place", "reidentify", "kiosk"],
+)
+def test_the_largest_tick_fits_the_pipe(command: Command) -> None:
     """What a boundary can hold at most: releases by departures and by handoffs, all forgets, all commands."""
-    far = 65535.123456789
-    place: Command = Place(PLAYERS_MAX - 1, 2**32 - 1, far, far, far, "correction", fresh=True)
     tick = Tick(
         tick=2**32 - 1,
         now_ms=1.7e12 + 0.1,
@@ -121,7 +142,7 @@ def test_the_largest_tick_fits_the_pipe() -> None:
         adopted=largest_seats(MESSAGES_PER_TICK_MAX),
         released=largest_seats(2 * MESSAGES_PER_TICK_MAX),
         forget=largest_seats(8 * MESSAGES_PER_TICK_MAX),
-        commands=[place] * MESSAGES_PER_TICK_MAX,
+        commands=[command] * MESSAGES_PER_TICK_MAX,
     )
     assert len(encode(tick)) <= PIPE_MESSAGE_BYTES_MAX
 
@@ -131,8 +152,9 @@ def test_the_largest_tick_fits_the_pipe() -> None:
     [
         PlacedAt(PLAYERS_MAX - 1, 2**32 - 1, 2**32 - 1, 65535.1, 65535.1, 65535.1, 6.28, "correction", 1.1, 1.1),
         Crossing(PLAYERS_MAX - 1, 2**32 - 1, ZONES_MAX - 1, 1.7e12 + 0.1),
+        KioskVerdict(PLAYERS_MAX - 1, 2**32 - 1, 2**32 - 1, "too_far: 65536.1 m away, come within 12.12345 m" * 2),
     ],
-    ids=["placed", "crossing"],
+    ids=["placed", "crossing", "verdict"],
 )
 def test_the_largest_done_fits_the_pipe(event: Event) -> None:
     big = 2**32 - 1

@@ -15,12 +15,14 @@ from shard.session import (
     TRANSITIONS,
     Close,
     Command,
+    Gesture,
     GoIn,
     GoOut,
     Page,
     PutBack,
     Say,
     Session,
+    Use,
     Verify,
 )
 from shared.messages import (
@@ -125,6 +127,8 @@ def test_a_message_is_obeyed_where_the_contract_allows_it_and_refused_elsewhere(
             Enter: GoIn(EnterPayload("Driver", "kart")),
             Leave: GoOut(),
             Respawn: PutBack(),
+            Interact: Use(InteractPayload("kiosk", "use")),
+            Signal: Gesture("horn"),
             Who: Page(WhoPayload()),
             Ping: Say(Pong(PongPayload(99.5, NOW_MS), re=7)),
         }

@@ -29,6 +29,7 @@ def test_the_hand_made_session_ends_as_the_page_says() -> None:
     assert (reader.acknowledged, reader.ignored, reader.close) == (7, 1, 4409)
     assert {slot: each["cell"] for slot, each in reader.listing().items()} == {3: 2, 8: 6, 9: 6}
     assert reader.listing()[9]["row"] == [7000, 1990, 3140, -50, 16, 125]
+    assert reader.entities[3].vehicle == "kart", "a garage changed it"
     assert reader.listing()[8]["row"] == [6600, 3050, 0, 500, 0, None]
 
 

@@ -193,3 +193,33 @@ def test_many_part_from_many_cells(zone: Zone) -> None:
     entered, changed, gone = zone.told()
     assert (entered, changed) == ([0, 2], [0, 2])
     assert {cell: sorted(slots) for cell, slots in gone.items()} == {1: [0, 1], 2: [2]}
+
+
+# --- a member that is called something else
+
+
+def test_a_member_that_is_introduced_anew_enters_its_cell_again_and_is_not_gone(zone: Zone) -> None:
+    zone.adopt(3, cell=7)
+    zone.adopt(4, cell=7)
+    zone.told()
+    zone.listing.reintroduce(3)
+    news = zone.tick()
+    assert (news.entered.tolist(), news.changed.tolist(), news.gone) == ([True, False], [True, False], {})
+    assert 7 in news.touched, "the cell's text of who is in it is made anew"
+    assert zone.told() == ([], [], {})
+
+
+def test_a_member_introduced_anew_while_it_changes_cells_is_gone_from_the_old_one(zone: Zone) -> None:
+    zone.adopt(3, cell=7)
+    zone.told()
+    zone.listing.reintroduce(3)
+    zone.cells[3] = 8
+    news = zone.tick()
+    assert (news.entered.tolist(), news.gone) == ([True], {7: [3]})
+    assert {7, 8} <= news.touched
+
+
+def test_a_newcomer_that_is_introduced_anew_just_enters(zone: Zone) -> None:
+    zone.adopt(3, cell=7)
+    zone.listing.reintroduce(3)
+    assert zone.told() == ([3], [3], {})

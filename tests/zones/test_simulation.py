@@ -14,7 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
+from ipc.control import (
+    MESSAGES_PER_TICK_MAX,
+    Command,
+    Crossing,
+    Event,
+    Place,
+    PlacedAt,
+    Reidentify,
+    Resume,
+    SetFlags,
+    Tick,
+    UseKiosk,
+)
 from ipc.layout import SAMPLE
 from shared.constants import (
     AIRBORNE_M,
@@ -281,6 +293,8 @@ def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[
     if isinstance(command, SetFlags):
         player["flags"] = (player["flags"] | command.on) & ~command.off & 0xFF
         return []
+    if isinstance(command, Reidentify | UseKiosk):
+        return []  # the first is the listing's affair, the second is judged after the samples
     reason: PlacedReason = "resume"
     if isinstance(command, Place):
         reason = command.reason
