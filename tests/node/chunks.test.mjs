@@ -19,6 +19,7 @@ const chunk = (cx, cz) => ({
   biome: "b",
   props: [],
   roads: [],
+  ground: [],
   kiosks: [],
   gates: [],
   hash: `${cx}/${cz}`,
