@@ -17,7 +17,7 @@ from shared.world.land import Land
 WHOLE_MAX: Final = 128 * 128
 """Chunks of an 8 km square: about a second and 10 MB."""
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Of chunks that are kept of a larger world: a hundred thousand, what 600 players who are far apart can have in reach."""
+"""Of a larger world: some eighty thousand chunks, what 480 players who are far apart can have in reach."""
 GROUP: Final = 4
 """Edge of what is made in one go: 16 chunks take about 5 ms, one takes 3.5."""
 _ENTRY_BYTES: Final = 200

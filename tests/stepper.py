@@ -143,9 +143,10 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        world: World | None = None,
     ) -> None:
-        self.world = World("open", seed, size_m)
-        self.zone_map = ZoneMap.split(size_m, zones)
+        self.world = world or World("open", seed, size_m)
+        self.zone_map = ZoneMap.split(self.world.size_m, zones)
         self.memory = Memory(Geometry(players + 16, zones))
         self.links: list[InlineZone | SpawnedZone] = []
         try:

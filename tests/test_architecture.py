@@ -40,6 +40,7 @@ PURE = {
         "auth",
         "bucket",
         "budget",
+        "chunk_stock",
         "config",
         "fanout",
         "handoff",
@@ -47,6 +48,7 @@ PURE = {
         "presence",
         "session",
         "slots",
+        "streaming",
         "wsframe",
     },
 }

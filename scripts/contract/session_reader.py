@@ -58,7 +58,8 @@ SERVER: dict[str, dict[str, str]] = {
 
 ANSWERS: dict[str, set[str]] = {
     "auth": {"welcome"}, "enter": {"placed", "queued"}, "leave": {"lobby"}, "move": set(), "respawn": {"placed"},
-    "chunks": {"chunk", "chunks_same"}, "interact": {"kiosk"}, "race_join": {"race_state"}, "race_leave": {"race_state"},
+    "chunks": {"chunk", "chunks_same"}, "interact": {"kiosk"}, "race_join": {"race_state"},
+    "race_leave": {"race_state"},
     "who": {"presence"}, "signal": set(), "ping": {"pong"},
 }  # fmt: skip
 

@@ -44,7 +44,9 @@ class Limits(Payload, frozen=True):
 
     moves_per_second: Annotated[int, Meta(description="`move` messages per second; more are thinned")]
     message_bytes: Annotated[int, Meta(description="largest message, bytes; a larger one closes 1009")]
-    chunks_per_message: Annotated[int, Meta(description="largest `want` of `chunks`")]
+    chunks_per_message: Annotated[int, Meta(description="chunks that one `chunks` may name")]
+    chunks_per_second: Annotated[int, Meta(description="chunks per second, over long; much more at first and at once")]
+    chunks_reach: Annotated[int, Meta(description="chunks may be so far from the car's, along either axis")]
 
 
 class WelcomePayload(Payload, frozen=True):

@@ -279,8 +279,12 @@ export interface Limits {
   readonly movesPerSecond: number;
   /** largest message, bytes; a larger one closes 1009 */
   readonly messageBytes: number;
-  /** largest `want` of `chunks` */
+  /** chunks that one `chunks` may name */
   readonly chunksPerMessage: number;
+  /** chunks per second, over long; much more at first and at once */
+  readonly chunksPerSecond: number;
+  /** chunks may be so far from the car's, along either axis */
+  readonly chunksReach: number;
 }
 
 /** The token was good. */
@@ -977,7 +981,7 @@ export const MESSAGE_FIELDS = {
   },
   parts: {
     WorldInfo: ["preset", "seed", "sizeM", "chunkM", "hash"],
-    Limits: ["movesPerSecond", "messageBytes", "chunksPerMessage"],
+    Limits: ["movesPerSecond", "messageBytes", "chunksPerMessage", "chunksPerSecond", "chunksReach"],
     WhoRow: ["slot", "player", "name", "vehicle"],
     AtRow: ["slot", "seq", "x", "z", "yaw", "speed", "flags?", "y?"],
     Cell: ["c", "full?", "who?", "at?", "gone?", "late?"],

@@ -15,6 +15,7 @@ from shard.session import (
     TRANSITIONS,
     Close,
     Command,
+    Fetch,
     GoIn,
     GoOut,
     Page,
@@ -126,6 +127,7 @@ def test_a_message_is_obeyed_where_the_contract_allows_it_and_refused_elsewhere(
             Leave: GoOut(),
             Respawn: PutBack(),
             Who: Page(WhoPayload()),
+            Chunks: Fetch(ChunksPayload([(0, 0)])),
             Ping: Say(Pong(PongPayload(99.5, NOW_MS), re=7)),
         }
         if type(message) in obeyed:
