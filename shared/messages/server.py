@@ -36,7 +36,7 @@ class WorldInfo(Payload, frozen=True):
     seed: Annotated[Uint32, Meta(description="what the world is generated from")]
     size_m: Annotated[int, Meta(description="edge of the square world, metres: 0 <= x, z < sizeM")]
     chunk_m: Annotated[int, Meta(description="edge of a chunk, metres")]
-    hash: Annotated[str, Meta(description="hex digits; forget cached chunks of any other")]
+    hash: Annotated[str, Meta(description="hex digits; chunks of any other are to be compared or forgotten")]
 
 
 class Limits(Payload, frozen=True):

@@ -269,7 +269,7 @@ export interface WorldInfo {
   readonly sizeM: number;
   /** edge of a chunk, metres */
   readonly chunkM: number;
-  /** hex digits; forget cached chunks of any other */
+  /** hex digits; chunks of any other are to be compared or forgotten */
   readonly hash: string;
 }
 
