@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, Protocol, Self
 
 from shared.world.chunks import encode, make_chunks
 from shared.world.land import Land
@@ -24,29 +24,25 @@ _ENTRY_BYTES: Final = 200
 """What a kept chunk takes besides its payload."""
 
 
-class EncodedChunk(NamedTuple):
-    """One chunk as it is sent."""
-
-    hash: str
-    payload: bytes
-    """JSON of a ``ChunkPayload``."""
+_HASH: Final = slice(-18, -2)
+"""Where an encoded chunk has its hash: 16 hex digits, the last field."""
 
 
 class Stock(Protocol):
-    """Where chunks come from. An index must be on the map."""
+    """Where encoded chunks come from: JSON of a ``ChunkPayload``. An index must be on the map."""
 
     def has(self, cx: int, cz: int) -> bool:
         """Whether ``get`` is a mere look-up."""
 
-    def get(self, cx: int, cz: int) -> EncodedChunk:
+    def get(self, cx: int, cz: int) -> bytes:
         """The chunk; made now when it is not here, which takes milliseconds."""
 
 
 class WholeStock:
     """All chunks of a world."""
 
-    def __init__(self, side: int, chunks: Iterable[EncodedChunk]) -> None:
-        """``chunks`` in rows from the north-west, ``side`` per row."""
+    def __init__(self, side: int, chunks: Iterable[bytes]) -> None:
+        """Encoded chunks in rows from the north-west, ``side`` per row."""
         self._side = side
         self._chunks = list(chunks)
         assert len(self._chunks) == side * side, f"{len(self._chunks)} chunks are not {side} rows of {side}"
@@ -61,14 +57,14 @@ class WholeStock:
 
     @property
     def total_bytes(self) -> int:
-        """Of all payloads."""
-        return sum(len(chunk.payload) for chunk in self._chunks)
+        """Of all chunks."""
+        return sum(map(len, self._chunks))
 
     def has(self, cx: int, cz: int) -> bool:
         """Always."""
         return True
 
-    def get(self, cx: int, cz: int) -> EncodedChunk:
+    def get(self, cx: int, cz: int) -> bytes:
         """The chunk."""
         return self._chunks[cz * self._side + cx]
 
@@ -79,7 +75,7 @@ class LazyStock:
     def __init__(self, land: Land, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._land = land
         self._kept_bytes_max = kept_bytes_max
-        self._kept: OrderedDict[tuple[int, int], EncodedChunk] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self.kept_bytes = 0
         self.groups_made = 0
 
@@ -90,7 +86,7 @@ class LazyStock:
         """Whether the chunk is kept."""
         return (cx, cz) in self._kept
 
-    def get(self, cx: int, cz: int) -> EncodedChunk:
+    def get(self, cx: int, cz: int) -> bytes:
         """The chunk, and with it whatever of its block is not kept."""
         chunk = self._kept.get((cx, cz))
         if chunk is None:
@@ -112,10 +108,10 @@ class LazyStock:
         self.groups_made += 1
         for index, chunk in zip(block, encoded(self._land, block), strict=True):
             self._kept[index] = chunk
-            self.kept_bytes += len(chunk.payload) + _ENTRY_BYTES
+            self.kept_bytes += len(chunk) + _ENTRY_BYTES
         while self.kept_bytes > self._kept_bytes_max and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
-            self.kept_bytes -= len(dropped.payload) + _ENTRY_BYTES
+            self.kept_bytes -= len(dropped) + _ENTRY_BYTES
 
 
 def stock_of(land: Land) -> Stock:
@@ -123,6 +119,11 @@ def stock_of(land: Land) -> Stock:
     return WholeStock.of(land) if land.chunks * land.chunks <= WHOLE_MAX else LazyStock(land)
 
 
-def encoded(land: Land, indices: list[tuple[int, int]]) -> list[EncodedChunk]:
+def encoded(land: Land, indices: list[tuple[int, int]]) -> list[bytes]:
     """Chunks made and encoded, in the order asked for."""
-    return [EncodedChunk(chunk.hash, encode(chunk.payload())) for chunk in make_chunks(land, indices)]
+    return [encode(chunk.payload()) for chunk in make_chunks(land, indices)]
+
+
+def hash_of(chunk: bytes) -> str:
+    """The hash of an encoded chunk."""
+    return chunk[_HASH].decode()

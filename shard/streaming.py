@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 from shard.bucket import Bucket
-from shard.chunk_stock import Stock
+from shard.chunk_stock import Stock, hash_of
 from shard.wsframe import text_frame
 from shared.constants import CHUNK_M
 from shared.messages import (
@@ -318,10 +318,10 @@ class Desk:
             index, re, known = stream.take(now_s)
             looked_at += 1
             chunk = self._stock.get(*index)
-            if known == chunk.hash:
+            if known is not None and known == hash_of(chunk):
                 same.setdefault(re, []).append(index)
             else:
-                frames.append(text_frame([frame(chunk.payload, re)]))
+                frames.append(text_frame([frame(chunk, re)]))
                 size += len(frames[-1])
         chunks = len(frames)
         for re, indices in same.items():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.chunk_stock import EncodedChunk, LazyStock, WholeStock
+from shard.chunk_stock import LazyStock, WholeStock, hash_of
 from shard.streaming import (
     MOVED_S,
     PASS_BYTES,
@@ -356,9 +356,10 @@ class Loop:
         return bool(waiting)
 
 
-def chunk_bytes(cx: int, cz: int, size: int = 600) -> EncodedChunk:
-    payload = ChunkPayload(cx, cz, 1, "b" * max(1, size - 150), [], [], [0] * 11, [], [], f"{cx}/{cz}")
-    return EncodedChunk(payload.hash, encode(payload))
+def chunk_bytes(cx: int, cz: int, size: int = 600) -> bytes:
+    chunk = encode(ChunkPayload(cx, cz, 1, "b" * max(1, size - 150), [], [], [0] * 11, [], [], f"{cx:08x}{cz:08x}"))
+    assert hash_of(chunk) == f"{cx:08x}{cz:08x}"
+    return chunk
 
 
 def a_desk(loop: Loop, terms: Terms = ANYWHERE, size: int = 600) -> Desk:
@@ -384,7 +385,7 @@ def test_every_chunk_carries_the_number_of_its_request() -> None:
 def test_what_a_returning_client_has_is_sent_only_where_it_differs() -> None:
     loop = Loop()
     desk, outlet = a_desk(loop), FakeOutlet()
-    have = [(1, 1, "1/1"), (2, 2, "old"), (3, 3, "3/3")]
+    have = [(1, 1, "0000000100000001"), (2, 2, "old"), (3, 3, "0000000300000003")]
     assert desk.ask(outlet, ChunksPayload([(4, 4)], have), 5, None) is None
     loop.run_pass()
     messages = outlet.messages()
@@ -516,7 +517,7 @@ def test_one_pass_makes_at_most_one_group_of_a_large_world() -> None:
 
 def test_a_fault_of_the_stock_stops_nobody_else() -> None:
     class Broken(WholeStock):
-        def get(self, cx: int, cz: int) -> EncodedChunk:
+        def get(self, cx: int, cz: int) -> bytes:
             if (cx, cz) == (1, 1):
                 raise MemoryError
             return super().get(cx, cz)
