@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Final, Protocol, Self
 
 from shared.world.chunks import encode, make_chunks
-from shared.world.land import Land
+from shared.world.land import Land, land_of
+from shared.world.world import World
 
 WHOLE_MAX: Final = 128 * 128
 """Chunks of an 8 km square: about a second and 10 MB."""
@@ -117,6 +118,11 @@ class LazyStock:
 def stock_of(land: Land) -> Stock:
     """The stock that suits a land's size."""
     return WholeStock.of(land) if land.chunks * land.chunks <= WHOLE_MAX else LazyStock(land)
+
+
+def stock_of_world(world: World) -> Stock:
+    """The stock of a world that is built here, if this process has not built it already."""
+    return stock_of(land_of(world))
 
 
 def encoded(land: Land, indices: list[tuple[int, int]]) -> list[bytes]:

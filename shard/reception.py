@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from shard.auth import AuthFault, Claims, verify
 from shard.bucket import Bucket
 from shard.budget import ENOUGH
-from shard.chunk_stock import Stock, stock_of
+from shard.chunk_stock import Stock, stock_of_world
 from shard.denylist import DenyList
 from shard.keys import NOT_READY, KeyStore
 from shard.line import Line, Place
@@ -51,7 +51,6 @@ from shared.messages import (
     WorldInfo,
 )
 from shared.vehicles import DEFAULT_VEHICLE, VEHICLE_INDEX
-from shared.world.land import land_of
 
 MOVES_PER_SECOND = 30
 TAKEOVERS_PER_MINUTE = 5
@@ -153,7 +152,7 @@ class Reception:
         """Connections that are not read until there is room in a ring."""
         self.takeovers: dict[str, Bucket] = {}
         """By player; forgotten when full."""
-        stock = stock_of(land_of(realm.world)) if stock is None else stock
+        stock = stock_of_world(realm.world) if stock is None else stock
         self.desk = Desk(stock, Terms.of_world(realm.world), self._soon, lambda: self.now_s)
         """Hands out chunks."""
         self._tick_hz = tick_hz
