@@ -395,10 +395,13 @@ class Reception:
         peer.send(Presence(self.roster.page(wish.after, wish.limit), re=re))
 
     def _fetch(self, peer: Peer, wish: ChunksPayload, re: int | None) -> None:
-        place = self.realm.where(peer.session.player) if peer.session.state is State.WORLD else None
-        answer = self.desk.ask(peer, wish, re, place)
-        if answer is not None:
-            peer.send(answer)
+        refusal = self.desk.ask(peer, wish, re, lambda: self._place(peer))
+        if refusal is not None:
+            peer.send(Error(refusal, re=re))
+
+    def _place(self, peer: Peer) -> tuple[float, float] | None:
+        """Where the car of a connection is; None: it has none."""
+        return self.realm.where(peer.session.player) if peer.session.state is State.WORLD else None
 
     @staticmethod
     def _soon(work: Callable[[], None]) -> None:

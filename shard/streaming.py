@@ -19,11 +19,11 @@ twice, and a client that lost a chunk has it again REPEAT_S later, or at once on
 
 **Order.** Nearest to the car first, whatever the order in the message; without a car as asked.
 
-**Slices.** Nothing is sent when it is asked for. Clients with something to get stand in a line; a pass of the event
-loop gives the front of it SLICE_CHUNKS each until PASS_CHUNKS, PASS_BYTES or PASS_TURNS are out, or until one group of
-chunks had to be made; who wants more goes to the end. So a pass takes less than a millisecond (5 ms when chunks have to
-be made), however many ask at once. A socket that has enough unsent bytes loses its turn until the next tick: what it
-was promised waits, QUEUE_MAX chunks at most.
+**Slices.** Nothing is judged or sent when it is asked for. A pass of the event loop judges PASS_REQUESTS requests, all
+of one client together. Clients with something to get stand in a line; a pass gives the front of it SLICE_CHUNKS each
+until PASS_CHUNKS, PASS_BYTES or PASS_TURNS are out, or until one group of chunks had to be made; who wants more goes to
+the end. So a pass takes about a millisecond (6 ms when chunks have to be made), however many ask at once. A socket that
+has enough unsent bytes loses its turn until the next tick: what it was promised waits, QUEUE_MAX chunks at most.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from shared.messages import (
     ChunksSamePayload,
     Error,
     ErrorPayload,
+    ServerMessage,
     encode,
 )
 from shared.vehicles import VEHICLES, VehicleClass
@@ -68,6 +69,11 @@ PASS_CHUNKS: Final = 64
 PASS_BYTES: Final = 64 * 1024
 PASS_TURNS: Final = 16
 """Of one pass of the event loop, whichever comes first: about 0.3 ms, most of it for the writes."""
+
+PASS_REQUESTS: Final = 8
+"""Half a millisecond for the longest. The last client of a pass may have more."""
+WAITING_MAX: Final = 20
+"""Requests of one connection that wait to be judged: as many as may come at once."""
 
 Index: TypeAlias = tuple[int, int]
 """(cx, cz)."""
@@ -125,6 +131,13 @@ class Wanted(NamedTuple):
     """Of the copy that the client has; None: it has none."""
 
 
+class Request(NamedTuple):
+    """A ``chunks`` message."""
+
+    wish: ChunksPayload
+    re: int | None
+
+
 class Stream:
     """What one connection has asked for and was sent. Times are seconds that never go backwards."""
 
@@ -132,6 +145,8 @@ class Stream:
         self.queue: list[Wanted] = []
         """What is still to be sent, the next one last."""
         self.in_line = False
+        self.requests: list[Request] = []
+        """Those that have not been judged."""
         self._terms = terms
         self._bucket = Bucket(terms.per_s, terms.burst)
         self._coming: set[Index] = set()
@@ -220,6 +235,9 @@ class _Slice(NamedTuple):
 class Outlet(Protocol):
     """A connection as the desk sees it."""
 
+    def send(self, message: ServerMessage) -> None:
+        """Send one message."""
+
     def has_room(self) -> bool:
         """Whether chunks may be written now: little is unsent."""
 
@@ -244,22 +262,28 @@ class Desk:
         self._call_soon = call_soon
         self._now_s = now_s
         self._streams: dict[Outlet, Stream] = {}
+        self._askers: deque[tuple[Outlet, Stream, Callable[[], Place]]] = deque()
+        """Who has requests that wait to be judged."""
         self._line: deque[tuple[Outlet, Stream]] = deque()
         self._choked: list[tuple[Outlet, Stream]] = []
         """Whose sockets had no room; they come back with the next tick."""
         self._scheduled = False
 
-    def ask(self, outlet: Outlet, wish: ChunksPayload, re: int | None, place: Place) -> Error | ChunksSame | None:
-        """A connection asks; what is to be answered at once, if anything. The chunks come by themselves."""
+    def ask(
+        self, outlet: Outlet, wish: ChunksPayload, re: int | None, place: Callable[[], Place]
+    ) -> ErrorPayload | None:
+        """A connection asks: everything else follows by itself. A refusal when too many of its requests wait.
+
+        ``place`` tells where the car is when the request's turn has come.
+        """
         stream = self._streams.setdefault(outlet, Stream(self.terms))
-        answer = stream.ask(wish, re, place, self._now_s())
-        if isinstance(answer, ErrorPayload):
-            return Error(answer, re=re)
-        if stream.queue and not stream.in_line:
-            stream.in_line = True
-            self._line.append((outlet, stream))
+        if len(stream.requests) >= WAITING_MAX:
+            return _too_many(1.0, f"{WAITING_MAX} of your requests wait for their turn")
+        stream.requests.append(Request(wish, re))
+        if len(stream.requests) == 1:
+            self._askers.append((outlet, stream, place))
             self._schedule()
-        return ChunksSame(ChunksSamePayload(answer), re=re) if answer else None
+        return None
 
     def ticked(self) -> None:
         """A tick's frames are out: look again at sockets that had no room."""
@@ -273,18 +297,21 @@ class Desk:
         stream = self._streams.pop(outlet, None)
         if stream is not None:
             stream.queue.clear()
+            stream.requests.clear()
 
     def _schedule(self) -> None:
-        if self._line and not self._scheduled:
+        if (self._line or self._askers) and not self._scheduled:
             self._scheduled = True
             self._call_soon(self._pass)
 
     def _pass(self) -> None:
-        """Serve the front of the line within the budget of a pass."""
+        """Judge the oldest requests, then serve the front of the line, within the budget of a pass."""
         self._scheduled = False
         self.passes += 1
-        chunks = size = turns = 0
+        chunks = size = turns = judged = 0
         try:
+            while self._askers and judged < PASS_REQUESTS:
+                judged += self._judge(*self._askers.popleft())
             for _ in range(len(self._line)):
                 if chunks >= PASS_CHUNKS or size >= PASS_BYTES or turns >= PASS_TURNS:
                     break
@@ -307,6 +334,20 @@ class Desk:
                     break
         finally:
             self._schedule()
+
+    def _judge(self, outlet: Outlet, stream: Stream, place: Callable[[], Place]) -> int:
+        """Judge all requests of one connection together, so that the nearest of all comes first; how many it were."""
+        requests, stream.requests = stream.requests, []
+        for wish, re in requests:
+            answer = stream.ask(wish, re, place(), self._now_s())
+            if isinstance(answer, ErrorPayload):
+                outlet.send(Error(answer, re=re))
+            elif answer:
+                outlet.send(ChunksSame(ChunksSamePayload(answer), re=re))
+        if stream.queue and not stream.in_line:
+            stream.in_line = True
+            self._line.append((outlet, stream))
+        return len(requests)
 
     def _slice(self, stream: Stream) -> _Slice:
         """One turn of a connection."""
