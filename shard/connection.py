@@ -375,7 +375,9 @@ class Connection(ServerConnection):
         return True
 
     def has_room(self) -> bool:
-        """Whether so little is unsent that chunks may be written."""
+        """Whether so little is unsent that chunks may be written; also when none ever will: ``offer`` says so."""
+        if not self._may_write() or self.transport.is_closing():
+            return True
         return self.transport.get_write_buffer_size() < CHUNKS_UNSENT_BYTES_MAX
 
     def deliver(self, frame: bytes) -> None:

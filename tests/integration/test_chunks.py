@@ -359,3 +359,26 @@ def test_who_left_is_forgotten() -> None:
         assert not shard.reception.desk._streams
 
     run(scenario)
+
+
+def test_a_connection_that_ends_with_chunks_on_their_way_stops_nobody() -> None:
+    async def scenario(shard: SocketShard, client: SocketClient) -> None:
+        async with SocketClient.connect(shard) as other:
+            await other.authenticate(1)
+            [connection] = [
+                each
+                for each in shard.gateway._server.connections  # type: ignore[union-attr]
+                if isinstance(each, Connection) and each.session.player == other.player
+            ]
+            for first in range(0, 128, 32):
+                shard.reception.desk.ask(
+                    connection, ChunksPayload(square(MARKET, 6)[first : first + 32]), None, lambda: None
+                )
+            await asyncio.sleep(0)
+            connection.abort()
+            assert connection.has_room()
+            await ask(client, [MARKET])
+            (found,) = await answers(client, 1)
+            assert index_of(found) == MARKET
+
+    run(scenario)
