@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.world.chunks import encode, make_chunks
+from shard.chunk_stock import GROUP, LazyStock, WholeStock
+from shard.wsframe import text_frame
+from shared.world.chunks import encode, frame, make_chunks
 from shared.world.land import Land
 from shared.world.solids import Solids
 from shared.world.world_file import FILE_PRESETS, load, load_preset
@@ -60,6 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     posts_s = best(lambda: land.terrain.posts_cm(4))
     solids_s = best(lambda: Solids.of(props, land.size_m))
     hits_s = best(lambda: solids.first_hits(x, z, x + step_x, z + step_z)) / SEGMENTS
+    stock, lazy = WholeStock(land.chunks, encoded), LazyStock(land)
+    hit_s = best(lambda: [stock.get(cx, cz) for cx, cz in indices]) / len(indices)
+    far = indices[:: land.chunks * GROUP + GROUP]  # each in a group of its own
+    miss_s = best(lambda: [LazyStock(land).get(cx, cz) for cx, cz in far]) / len(far)
+    for cx, cz in indices:
+        lazy.get(cx, cz)
+    lazy_hit_s = best(lambda: [lazy.get(cx, cz) for cx, cz in indices]) / len(indices)
+    frames_s = best(lambda: [text_frame([frame(stock.get(cx, cz), 7)]) for cx, cz in indices]) / len(indices)
     grid_mb = (solids.grid.starts.nbytes + solids.grid.items.nbytes) / 1e6
 
     rows = [
@@ -70,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("chunks made and encoded", f"{len(indices) / (make_s + encode_s):,.0f} per second"),
         ("bytes per chunk, mean and largest", f"{sizes.mean():,.0f} and {sizes.max():,}"),
         ("the whole world encoded", f"{sizes.sum() / 1e6:.1f} MB"),
+        ("a chunk from the stock of a whole world", f"{hit_s * 1e6:.2f} us"),
+        ("the same, of a world made on demand", f"{lazy_hit_s * 1e6:.2f} us"),
+        (f"the same, when its {GROUP * GROUP} chunks have to be made", f"{miss_s * 1e3:.1f} ms"),
+        ("a chunk from the stock, framed for one client", f"{frames_s * 1e6:.2f} us"),
         ("heights", f"{1 / height_s:,.0f} per second"),
         ("heights of the whole world, every 4 m", f"{posts_s * 1e3:.0f} ms"),
         (f"{len(solids):,} solids filed ({grid_mb:.1f} MB of grid)", f"{solids_s * 1e3:.0f} ms"),

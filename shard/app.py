@@ -14,6 +14,7 @@ from setproctitle import setproctitle
 
 from ipc.block import BlockFault, remove_stale
 from ipc.layout import Geometry
+from shard.chunk_stock import LazyStock, WholeStock
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.denylist import DenyList
@@ -88,7 +89,11 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     clock = ServerClock()
     doors = make_doors(config, loop)
     house = HouseRules(config.resume_s, config.max_queue, config.idle_minutes * 60.0)
-    reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, DenyList(config.deny_file))
+    world = realm.memory.world
+    kept = map(world.chunk, range(world.chunks))
+    stock = WholeStock(realm.land.chunks, kept) if world.chunks else LazyStock(realm.land)
+    deny = DenyList(config.deny_file)
+    reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, deny, stock)
     rounds = Rounds(reception)
     notifier = Notifier(os.environ)
 

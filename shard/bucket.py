@@ -21,13 +21,16 @@ class Bucket:
         self._depth_s = (burst - 1) * self._interval_s + _ROUNDING_S
         self._paid_until_s = float("-inf")
 
-    def take(self, now_s: float) -> float:
-        """Take one and return 0.0; or take nothing and return the seconds after which there certainly is one."""
+    def take(self, now_s: float, count: int = 1) -> float:
+        """Take ``count`` and return 0.0; or take nothing and return the seconds after which there certainly are.
+
+        There never are more than a burst.
+        """
         paid_until_s = self._paid_until_s if self._paid_until_s > now_s else now_s
-        wait_s = paid_until_s - now_s - self._depth_s
+        wait_s = paid_until_s - now_s - self._depth_s + (count - 1) * self._interval_s
         if wait_s > 0.0:
             return wait_s + _ROUNDING_S
-        self._paid_until_s = paid_until_s + self._interval_s
+        self._paid_until_s = paid_until_s + count * self._interval_s
         return 0.0
 
     @property

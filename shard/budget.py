@@ -108,7 +108,7 @@ class Intake:
         return min(over_s, PAUSE_MAX_S)
 
 
-Class: TypeAlias = Literal["move", "control", "auth", "ping", "signal"]
+Class: TypeAlias = Literal["move", "control", "auth", "ping", "signal", "chunks"]
 
 RATES: Final[Mapping[Class, tuple[float, int]]] = MappingProxyType(
     {
@@ -117,6 +117,7 @@ RATES: Final[Mapping[Class, tuple[float, int]]] = MappingProxyType(
         "auth": (0.2, 2),  # the first, and a refresh at once where the first token was about to expire
         "ping": (2.0, 5),
         "signal": (1.0, 5),
+        "chunks": (10.0, 20),  # a message whenever something comes into sight; shard/streaming.py counts the chunks
     }
 )
 """(messages per second, burst) of each class."""
@@ -130,7 +131,7 @@ CLASS_OF: Final[Mapping[type[ClientMessage], Class]] = MappingProxyType(
         Enter: "control",
         Leave: "control",
         Respawn: "control",
-        Chunks: "control",
+        Chunks: "chunks",
         Interact: "control",
         RaceJoin: "control",
         RaceLeave: "control",

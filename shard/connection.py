@@ -59,6 +59,9 @@ from shared.messages import State as SessionState
 UNSENT_BYTES_MAX = 64 * 1024
 """A socket with more than this unsent gets no snapshot: the next one replaces it anyway."""
 
+CHUNKS_UNSENT_BYTES_MAX = UNSENT_BYTES_MAX // 2
+"""A socket with more than this unsent gets no chunks until it has less, so that they do not crowd out snapshots."""
+
 RELIABLE_BYTES_MAX = 256 * 1024
 """A socket with more than this unsent is cut off: what may not be left out has filled the rest."""
 
@@ -370,6 +373,12 @@ class Connection(ServerConnection):
             return False
         self.transport.write(frame)
         return True
+
+    def has_room(self) -> bool:
+        """Whether so little is unsent that chunks may be written; also when none ever will: ``offer`` says so."""
+        if not self._may_write() or self.transport.is_closing():
+            return True
+        return self.transport.get_write_buffer_size() < CHUNKS_UNSENT_BYTES_MAX
 
     def deliver(self, frame: bytes) -> None:
         """Write a frame that must not be left out; a socket that has let too many of them pile up is cut off."""

@@ -208,6 +208,18 @@ class Realm:
         self.fanout.unwatch(occupant.slot)
         self.attendant.unwatch(occupant.slot)
 
+    def where(self, player: str | None) -> tuple[float, float] | None:
+        """Where the player's car was committed last, (x, z) in metres; None: no body, or before its first tick."""
+        occupant = self.occupant(player)
+        if occupant is None:
+            return None
+        table, slot = self.memory.table, occupant.slot
+        half = int(table.front[slot])
+        if not table.column("tick")[half, slot]:
+            return None
+        x, _, z = table.column("pos")[half, slot].tolist()
+        return x, z
+
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
 

@@ -18,15 +18,19 @@ from typing import Literal, Protocol
 from shard.auth import AuthFault, Claims, verify
 from shard.bucket import Bucket
 from shard.budget import ENOUGH
+from shard.chunk_stock import Stock, stock_of
 from shard.denylist import DenyList
 from shard.keys import NOT_READY, KeyStore
 from shard.line import Line, Place
 from shard.pacing import Work
 from shard.presence import Doing, Roster
 from shard.realm import Client, Entry, Realm
-from shard.session import Close, Command, Gesture, GoIn, GoOut, Page, PutBack, Say, Session, Use, Verify
+from shard.session import Close, Command, Fetch, Gesture, GoIn, GoOut, Page, PutBack, Say, Session, Use, Verify
+from shard.streaming import REACH_CHUNKS, Desk, Terms
 from shared.constants import CHUNK_M, MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from shared.messages import (
+    CHUNKS_MAX,
+    ChunksPayload,
     ClientFault,
     ClientMessage,
     CloseCode,
@@ -50,7 +54,6 @@ from shared.messages import (
 )
 
 MOVES_PER_SECOND = 30
-CHUNKS_PER_MESSAGE = 32
 TAKEOVERS_PER_MINUTE = 5
 """Of one player. Two devices that fight over a car would otherwise go on for ever."""
 RETRY_AFTER_ENOUGH_S = 10.0
@@ -79,6 +82,9 @@ class Peer(Client, Protocol):
 
     def take_held(self) -> bool:
         """Go on with messages that waited for room in a ring; True when none waits for room any more."""
+
+    def has_room(self) -> bool:
+        """Whether so little is unsent that chunks may be written."""
 
     def stuck(self) -> bool:
         """Whether the other end has not read for too long."""
@@ -133,7 +139,9 @@ class Reception:
         later: Callable[[Work], None],
         rules: HouseRules | None = None,
         deny: DenyList | None = None,
+        stock: Stock | None = None,
     ) -> None:
+        """``stock`` left out: the chunks of the realm's world are made here."""
         self.realm = realm
         self.keys = keys
         self.rules = rules or HouseRules()
@@ -145,6 +153,9 @@ class Reception:
         """Connections that are not read until there is room in a ring."""
         self.takeovers: dict[str, Bucket] = {}
         """By player; forgotten when full."""
+        stock = stock_of(realm.land) if stock is None else stock
+        self.desk = Desk(stock, Terms.of_world(realm.world), self._soon, lambda: self.now_s)
+        """Hands out chunks."""
         self._tick_hz = tick_hz
         self._now_ms = now_ms
         self._later = later
@@ -189,6 +200,7 @@ class Reception:
         player, state = peer.session.player, peer.session.state
         peer.session.closed()
         self.waiting.discard(peer)
+        self.desk.forget(peer)
         guest = None if player is None else self.guests.get(player)
         if guest is None or guest.peer is not peer:
             return
@@ -229,6 +241,8 @@ class Reception:
                 self._signal(peer, kind, re)
             case Page(wish):
                 self._page(peer, wish, re)
+            case Fetch(wish):
+                self._fetch(peer, wish, re)
             case Close(code, error, text, retry_after_ms):
                 peer.send(Error(ErrorPayload(error, text, retry_after_ms), re=re))
                 peer.end(code, error)
@@ -411,6 +425,19 @@ class Reception:
             self.roster.follow(guest.player)
         peer.send(Presence(self.roster.page(wish.after, wish.limit), re=re))
 
+    def _fetch(self, peer: Peer, wish: ChunksPayload, re: int | None) -> None:
+        refusal = self.desk.ask(peer, wish, re, lambda: self._place(peer))
+        if refusal is not None:
+            peer.send(Error(refusal, re=re))
+
+    def _place(self, peer: Peer) -> tuple[float, float] | None:
+        """Where the car of a connection is; None: it has none."""
+        return self.realm.where(peer.session.player) if peer.session.state is State.WORLD else None
+
+    @staticmethod
+    def _soon(work: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(work)
+
     def _guest(self, peer: Peer) -> Guest:
         assert peer.session.player is not None, "only authenticated sessions get this far"
         return self.guests[peer.session.player]
@@ -428,7 +455,9 @@ class Reception:
                 resumed=resumed,
                 world=WorldInfo(world.preset, world.seed, world.size_m, CHUNK_M, world.hash),
                 zones=[(x0, z0, x1, z1) for x0, z0, x1, z1 in self.realm.zone_map.rects_m.tolist()],
-                limits=Limits(MOVES_PER_SECOND, MESSAGE_BYTES_MAX, CHUNKS_PER_MESSAGE),
+                limits=Limits(
+                    MOVES_PER_SECOND, MESSAGE_BYTES_MAX, CHUNKS_MAX, math.floor(self.desk.terms.per_s), REACH_CHUNKS
+                ),
             ),
             re=re,
         )

@@ -33,6 +33,7 @@ class Rounds:
         now_s = reception.now_s
         if reception.waiting:
             reception.waiting = {peer for peer in reception.waiting if not peer.take_held()}
+        reception.desk.ticked()
         reception.let_in()
         for place in reception.line.news(now_s):
             reception.tell_place(place)

@@ -17,6 +17,8 @@ from typing import Final, Literal, TypeAlias
 from shared.messages import (
     TYPE_OF,
     Auth,
+    Chunks,
+    ChunksPayload,
     ClientFault,
     ClientMessage,
     CloseCode,
@@ -113,6 +115,13 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Send chunks."""
+
+    wish: ChunksPayload
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a message."""
 
@@ -129,7 +138,7 @@ class Close:
     retry_after_ms: int | None = None
 
 
-Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Use | Gesture | Page | Say | Close
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Use | Gesture | Page | Fetch | Say | Close
 
 
 class Session:
@@ -174,6 +183,8 @@ class Session:
                 return Gesture(message.payload.kind)
             case Who():
                 return Page(message.payload)
+            case Chunks():
+                return Fetch(message.payload)
             case Ping():
                 return Say(Pong(PongPayload(message.payload.t, now_ms), re=message.id))
             case _:

@@ -13,15 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from ipc import world_block
-from shared.world.chunks import CHUNKS_AT_ONCE, encode, make_chunks
+from shard.chunk_stock import WHOLE_MAX, encoded
+from shared.world.chunks import CHUNKS_AT_ONCE
 from shared.world.land import Land
 from shared.world.static_world import StaticWorld
 
-CHUNKS_KEPT_MAX: Final = 128 * 128
-"""Worlds of up to 8 km are encoded whole (9 MB); in larger ones a chunk is made when it is asked for."""
-
-FORMAT: Final = 1
-"""Raised when the columns change their meaning: older files are then not found."""
+FORMAT: Final = 2
+"""Raised when the columns or the encoding of chunks change: older files are then not found."""
 
 PROGRESS_S: Final = 1.0
 """Between two lines of the log about a world that takes long."""
@@ -45,11 +43,11 @@ def _build(land: Land) -> dict[str, Any]:
     began_s = told_s = time.monotonic()
     static = StaticWorld.of(land)
     everywhere = [(cx, cz) for cz in range(land.chunks) for cx in range(land.chunks)]
-    if len(everywhere) > CHUNKS_KEPT_MAX:
-        everywhere = []
+    if len(everywhere) > WHOLE_MAX:
+        everywhere = []  # a chunk is made when it is asked for
     chunks: list[bytes] = []
     for first in range(0, len(everywhere), CHUNKS_AT_ONCE):
-        chunks += [encode(chunk.payload()) for chunk in make_chunks(land, everywhere[first : first + CHUNKS_AT_ONCE])]
+        chunks += encoded(land, everywhere[first : first + CHUNKS_AT_ONCE])
         if time.monotonic() - told_s > PROGRESS_S:
             told_s = time.monotonic()
             log.info("building the world", extra={"chunks": len(chunks), "of": len(everywhere)})

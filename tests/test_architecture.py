@@ -42,6 +42,7 @@ PURE = {
         "best_times",
         "bucket",
         "budget",
+        "chunk_stock",
         "config",
         "fanout",
         "handoff",
@@ -52,6 +53,7 @@ PURE = {
         "session",
         "signals",
         "slots",
+        "streaming",
         "wsframe",
     },
 }

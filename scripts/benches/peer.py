@@ -90,7 +90,13 @@ class Peer:
                 "resumed": False,
                 "world": info,
                 "zones": [],
-                "limits": {"movesPerSecond": 30, "messageBytes": 16384, "chunksPerMessage": 32},
+                "limits": {
+                    "movesPerSecond": 30,
+                    "messageBytes": 16384,
+                    "chunksPerMessage": 32,
+                    "chunksPerSecond": 0,
+                    "chunksReach": 0,
+                },
             }
             await self.send(player, "welcome", welcome)
             await self.send(player, "lobby", {"reason": "welcome", "online": len(self.players), "capacity": 9999})

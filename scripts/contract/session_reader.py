@@ -33,8 +33,9 @@ SERVER: dict[str, dict[str, str]] = {
     },
     "chunk": {
         "cx": INTEGER, "cz": INTEGER, "seed": INTEGER, "biome": STRING, "props": ARRAY, "roads": ARRAY,
-        "kiosks": ARRAY, "gates": ARRAY, "hash": STRING,
+        "ground": ARRAY, "kiosks": ARRAY, "gates": ARRAY, "hash": STRING,
     },
+    "chunks_same": {"chunks": ARRAY},
     "kiosk": {"kiosk": STRING, "action": STRING, "ok": BOOLEAN, "reason?": STRING, "state?": OBJECT},
     "presence": {
         "online": INTEGER, "counts": OBJECT, "joined?": ARRAY, "left?": ARRAY, "changed?": ARRAY, "more?": BOOLEAN,
@@ -57,7 +58,8 @@ SERVER: dict[str, dict[str, str]] = {
 
 ANSWERS: dict[str, set[str]] = {
     "auth": {"welcome"}, "enter": {"placed", "queued"}, "leave": {"lobby"}, "move": set(), "respawn": {"placed"},
-    "chunks": {"chunk"}, "interact": {"kiosk"}, "race_join": {"race_state"}, "race_leave": {"race_state"},
+    "chunks": {"chunk", "chunks_same"}, "interact": {"kiosk"}, "race_join": {"race_state"},
+    "race_leave": {"race_state"},
     "who": {"presence"}, "signal": set(), "ping": {"pong"},
 }  # fmt: skip
 

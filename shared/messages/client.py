@@ -68,13 +68,27 @@ class MovePayload(Payload, frozen=True):
     vy: Annotated[Speed | None, Meta(description="metres per second upward")] = None
 
 
+ChunkHash: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16)]
+
+
 class ChunksPayload(Payload, frozen=True):
-    """The chunks the client lacks, nearest first."""
+    """Chunks to get, and chunks to compare: ``want`` and ``have`` together are 1 to 32, all within reach."""
 
     want: Annotated[
         list[tuple[ChunkIndex, ChunkIndex]],
-        Meta(min_length=1, max_length=CHUNKS_MAX, description="`[cx, cz]` each, nearest first"),
+        Meta(max_length=CHUNKS_MAX, description="`[cx, cz]` each: chunks that the client lacks"),
     ]
+    have: Annotated[
+        list[tuple[ChunkIndex, ChunkIndex, ChunkHash]],
+        Meta(
+            max_length=CHUNKS_MAX,
+            description="`[cx, cz, hash]` each: chunks kept from an earlier world; sent only where the hash differs",
+        ),
+    ] = []
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.want) + len(self.have) <= CHUNKS_MAX:
+            raise ValueError(f"want and have together must name 1 to {CHUNKS_MAX} chunks")
 
 
 class InteractPayload(Payload, frozen=True):
@@ -164,12 +178,12 @@ class Respawn(ClientEnvelope, frozen=True, tag="respawn"):
 
 
 class Chunks(ClientEnvelope, frozen=True, tag="chunks"):
-    """Ask for static world data; one ``chunk`` each."""
+    """Ask for static world data; one ``chunk`` each, or ``chunks_same`` for what the client has."""
 
     payload: ChunksPayload
     id: Id = None
     states = _AFTER_AUTH
-    answers = ("chunk",)
+    answers = ("chunk", "chunks_same")
 
 
 class Interact(ClientEnvelope, frozen=True, tag="interact"):

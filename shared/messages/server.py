@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from msgspec import Meta
 
 from shared.messages.client import SignalKind
-from shared.messages.envelope import ErrorCode, Payload, Row, ServerEnvelope, ServerMs, Uint31, Uint32
+from shared.messages.envelope import ChunkIndex, ErrorCode, Payload, Row, ServerEnvelope, ServerMs, Uint31, Uint32
 
 Re: TypeAlias = Annotated[Uint31 | None, Meta(description="the `id` of the message that this one answers")]
 Slot: TypeAlias = Annotated[
@@ -25,6 +25,7 @@ Rev: TypeAlias = Annotated[int, Meta(ge=0, description="revision of the race; gr
 Lap: TypeAlias = Annotated[int, Meta(ge=0, description="lap, from 0")]
 Place: TypeAlias = Annotated[int, Meta(ge=1)]
 Ms: TypeAlias = Annotated[float, Meta(ge=0)]
+GROUND_NUMBERS: Final = 11
 GateNumber: TypeAlias = Annotated[int, Meta(ge=0, description="gate of the lap, from 0")]
 
 
@@ -35,7 +36,7 @@ class WorldInfo(Payload, frozen=True):
     seed: Annotated[Uint32, Meta(description="what the world is generated from")]
     size_m: Annotated[int, Meta(description="edge of the square world, metres: 0 <= x, z < sizeM")]
     chunk_m: Annotated[int, Meta(description="edge of a chunk, metres")]
-    hash: Annotated[str, Meta(description="hex digits; forget cached chunks of any other")]
+    hash: Annotated[str, Meta(description="hex digits; chunks of any other are to be compared or forgotten")]
 
 
 class Limits(Payload, frozen=True):
@@ -43,7 +44,9 @@ class Limits(Payload, frozen=True):
 
     moves_per_second: Annotated[int, Meta(description="`move` messages per second; more are thinned")]
     message_bytes: Annotated[int, Meta(description="largest message, bytes; a larger one closes 1009")]
-    chunks_per_message: Annotated[int, Meta(description="largest `want` of `chunks`")]
+    chunks_per_message: Annotated[int, Meta(description="chunks that one `chunks` may name")]
+    chunks_per_second: Annotated[int, Meta(description="chunks per second, over long; much more at first and at once")]
+    chunks_reach: Annotated[int, Meta(description="chunks may be so far from the car's, along either axis")]
 
 
 class WelcomePayload(Payload, frozen=True):
@@ -177,17 +180,39 @@ class ChunkGate(Payload, frozen=True):
 
 
 class ChunkPayload(Payload, frozen=True):
-    """Static data of one chunk."""
+    """Static data of one chunk, in whole centimetres, milliradians and per cent: `chunkHash` recomputes its `hash`."""
 
     cx: ChunkNumber
     cz: ChunkNumber
     seed: Annotated[int, Meta(description="what the terrain of the chunk is generated from")]
     biome: Annotated[str, Meta(description="kind of landscape")]
     props: Annotated[list[PropRow], Meta(description="what stands here")]
-    roads: Annotated[list[list[tuple[float, float, float]]], Meta(description="polylines of `[x, z, width]`, metres")]
+    roads: Annotated[
+        list[list[tuple[float, float, float, float]]],
+        Meta(description="polylines of `[x, z, width, y]`, metres: all that shape the ground of the chunk"),
+    ]
+    ground: Annotated[
+        list[int],
+        Meta(
+            min_length=GROUND_NUMBERS,
+            max_length=GROUND_NUMBERS,
+            description="the relief: edge of its squares in metres, roughness in per cent, then 3 x 3 heights in "
+            "centimetres, row by row from the north-west: of the chunk's square and the eight around it",
+        ),
+    ]
     kiosks: Annotated[list[ChunkKiosk], Meta(description="kiosks that stand here")]
     gates: Annotated[list[ChunkGate], Meta(description="gates that touch the chunk")]
     hash: Annotated[str, Meta(description="of all other fields: equal hash, equal chunk")]
+
+
+class ChunksSamePayload(Payload, frozen=True):
+    """Chunks that were asked for and are not sent: what the client holds of them is what the shard has."""
+
+    chunks: Annotated[
+        list[tuple[ChunkIndex, ChunkIndex]],
+        Meta(description="`[cx, cz]` each: the hash in `have` was right, or the chunk was sent on this connection a "
+             "moment ago"),
+    ]  # fmt: skip
 
 
 class KioskPayload(Payload, frozen=True):
@@ -348,6 +373,13 @@ class Chunk(ServerEnvelope, frozen=True, tag="chunk"):
     re: Re = None
 
 
+class ChunksSame(ServerEnvelope, frozen=True, tag="chunks_same"):
+    """In place of a ``chunk`` each: the client has these already."""
+
+    payload: ChunksSamePayload
+    re: Re = None
+
+
 class Kiosk(ServerEnvelope, frozen=True, tag="kiosk"):
     """Answer or state of a kiosk."""
 
@@ -414,6 +446,7 @@ ServerMessage: TypeAlias = (
     | Placed
     | Snapshot
     | Chunk
+    | ChunksSame
     | Kiosk
     | Presence
     | RaceState

@@ -5,14 +5,20 @@ import { ConnectionLost, RequestRefused } from "./requests.js";
 /** Index of a chunk: floor(x / 64), floor(z / 64). */
 export type ChunkIndex = readonly [cx: number, cz: number];
 
+/** A chunk that may still be good, by its hash. */
+export type KeptChunk = readonly [cx: number, cz: number, hash: string];
+
 /** Sends one `chunks` message and returns its `id`; undefined while there is no connection to send it on. */
-export type SendChunks = (want: readonly ChunkIndex[]) => number | undefined;
+export type SendChunks = (want: readonly ChunkIndex[], have: readonly KeptChunk[]) => number | undefined;
 
 /** Chunks kept, the longest unused going first: 64 x 64 of them are more than 4 km x 4 km. */
 const KEPT = 4096;
 
 /** A chunk that has not come for so long will not come, milliseconds. */
 const PATIENCE_MS = 10_000;
+
+/** A chunk that the shard has sent a moment ago, and that got lost here, is sent again after this, milliseconds. */
+const AGAIN_MS = 5_500;
 
 /** Pause after a `rate_limited` that names none, milliseconds. */
 const PAUSE_MS = 1_000;
@@ -26,11 +32,15 @@ interface Waiting {
 
 /**
  * Static chunks of one world, asked for in batches with one message under way at a time. The cache belongs to a world
- * hash: it outlives reconnects and is emptied when another world turns up.
+ * hash and outlives reconnects. When another world turns up, what is here is kept aside: a chunk that is wanted again is
+ * only compared, and sent where it differs.
  */
 export class ChunkCache {
   private worldHash: string | undefined;
   private readonly cached = new Map<string, ChunkPayload>();
+  /** Chunks of the world before this one, not to be shown until the shard has said that they are the same. */
+  private old = new Map<string, ChunkPayload>();
+  private readonly lost = new Map<string, unknown>();
   private readonly waiting = new Map<string, Waiting>();
   /** Keys in the order in which they are to be asked for. */
   private queue: string[] = [];
@@ -75,7 +85,10 @@ export class ChunkCache {
 
   /** A connection was welcomed to this world: asks for what is still wanted. */
   connected(worldHash: string): void {
-    if (this.worldHash !== worldHash) this.cached.clear();
+    if (this.worldHash !== worldHash && this.cached.size > 0) {
+      this.old = new Map(this.cached);
+      this.cached.clear();
+    }
     this.worldHash = worldHash;
     this.flushSoon();
   }
@@ -94,11 +107,14 @@ export class ChunkCache {
     this.queue = [];
     this.time.stop(this.pause);
     this.pause = undefined;
+    for (const timer of this.lost.values()) this.time.stop(timer);
+    this.lost.clear();
   }
 
   /** A `chunk` came. */
   received(chunk: ChunkPayload): void {
     const key = keyOf([chunk.cx, chunk.cz]);
+    this.old.delete(key);
     this.cached.delete(key);
     this.cached.set(key, chunk);
     for (const oldest of this.cached.keys()) {
@@ -108,8 +124,17 @@ export class ChunkCache {
     this.waiting.get(key)?.resolve(chunk);
     this.waiting.delete(key);
     this.queue = this.queue.filter((each) => each !== key);
-    this.asked?.keys.delete(key);
-    if (this.asked?.keys.size === 0) this.finish();
+    this.answered(key);
+  }
+
+  /** `chunks_same` came: these are as the shard has them. */
+  same(chunks: readonly ChunkIndex[]): void {
+    for (const index of chunks) {
+      const key = keyOf(index);
+      const kept = this.cached.get(key) ?? this.old.get(key);
+      if (kept !== undefined) this.received(kept);
+      else this.askAgain(key);
+    }
   }
 
   /** An `error` came whose `re` is the `id` of the message under way: the rest of it will not come. */
@@ -126,6 +151,25 @@ export class ChunkCache {
       this.fail(keys, new RequestRefused(error));
     }
     this.finish();
+  }
+
+  /** The shard has sent it, but it is not here: the shard will not send it twice in a row. */
+  private askAgain(key: string): void {
+    if (this.waiting.has(key) && !this.lost.has(key)) {
+      const timer = this.time.start(() => {
+        this.lost.delete(key);
+        if (!this.waiting.has(key) || this.queue.includes(key)) return;
+        this.queue.push(key);
+        this.flushSoon();
+      }, AGAIN_MS);
+      this.lost.set(key, timer);
+    }
+    this.answered(key);
+  }
+
+  private answered(key: string): void {
+    this.asked?.keys.delete(key);
+    if (this.asked?.keys.size === 0) this.finish();
   }
 
   private finish(): void {
@@ -154,7 +198,8 @@ export class ChunkCache {
   private flush(): void {
     if (this.asked !== undefined || this.pause !== undefined || this.queue.length === 0) return;
     const keys = this.queue.slice(0, CHUNKS_MAX);
-    const id = this.send(this.indices(keys));
+    const { want, have } = this.entries(keys);
+    const id = this.send(want, have);
     if (id === undefined) return;
     this.queue = this.queue.slice(keys.length);
     const timer = this.time.start(() => {
@@ -165,13 +210,16 @@ export class ChunkCache {
     this.asked = { id, keys: new Set(keys), timer };
   }
 
-  private indices(keys: readonly string[]): readonly ChunkIndex[] {
-    const found: ChunkIndex[] = [];
+  private entries(keys: readonly string[]): { readonly want: readonly ChunkIndex[]; readonly have: readonly KeptChunk[] } {
+    const want: ChunkIndex[] = [];
+    const have: KeptChunk[] = [];
     for (const key of keys) {
+      const kept = this.old.get(key);
       const waiting = this.waiting.get(key);
-      if (waiting !== undefined) found.push(waiting.index);
+      if (kept !== undefined) have.push([kept.cx, kept.cz, kept.hash]);
+      else if (waiting !== undefined) want.push(waiting.index);
     }
-    return found;
+    return { want, have };
   }
 }
 

@@ -88,7 +88,10 @@ export class ShardClient {
         closed: (closed) => this.closed(closed),
       },
     );
-    this.chunks = new ChunkCache((want) => this.connection.sendNumbered("chunks", { want }), time);
+    this.chunks = new ChunkCache(
+      (want, have) => this.connection.sendNumbered("chunks", have.length > 0 ? { want, have } : { want }),
+      time,
+    );
     this.moves = new MoveSender((move) => this.connection.send("move", move), time);
   }
 
@@ -205,6 +208,9 @@ export class ShardClient {
         break;
       case "chunk":
         this.chunks.received(message.payload);
+        break;
+      case "chunks_same":
+        this.chunks.same(message.payload.chunks);
         break;
       case "error":
         if (message.re !== undefined) this.chunks.refused(message.re, message.payload);

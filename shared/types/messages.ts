@@ -207,10 +207,15 @@ export interface MovePayload {
   readonly vy?: number;
 }
 
-/** The chunks the client lacks, nearest first. */
+/** Chunks to get, and chunks to compare: `want` and `have` together are 1 to 32, all within reach. */
 export interface ChunksPayload {
-  /** `[cx, cz]` each, nearest first; 1 to 32 entries; each 0 to 1023 */
+  /** `[cx, cz]` each: chunks that the client lacks; at most 32 entries; each 0 to 1023 */
   readonly want: readonly (readonly [number, number])[];
+  /**
+   * `[cx, cz, hash]` each: chunks kept from an earlier world; sent only where the hash differs; at most 32 entries;
+   * each 0 to 1023, 1 to 16 characters
+   */
+  readonly have?: readonly (readonly [number, number, string])[];
 }
 
 /** Use a kiosk within its radius. */
@@ -264,7 +269,7 @@ export interface WorldInfo {
   readonly sizeM: number;
   /** edge of a chunk, metres */
   readonly chunkM: number;
-  /** hex digits; forget cached chunks of any other */
+  /** hex digits; chunks of any other are to be compared or forgotten */
   readonly hash: string;
 }
 
@@ -274,8 +279,12 @@ export interface Limits {
   readonly movesPerSecond: number;
   /** largest message, bytes; a larger one closes 1009 */
   readonly messageBytes: number;
-  /** largest `want` of `chunks` */
+  /** chunks that one `chunks` may name */
   readonly chunksPerMessage: number;
+  /** chunks per second, over long; much more at first and at once */
+  readonly chunksPerSecond: number;
+  /** chunks may be so far from the car's, along either axis */
+  readonly chunksReach: number;
 }
 
 /** The token was good. */
@@ -460,7 +469,7 @@ export interface ChunkGate {
   readonly bz: number;
 }
 
-/** Static data of one chunk. */
+/** Static data of one chunk, in whole centimetres, milliradians and per cent: `chunkHash` recomputes its `hash`. */
 export interface ChunkPayload {
   /** index of the chunk: floor(metres / 64); at least 0 */
   readonly cx: number;
@@ -472,14 +481,28 @@ export interface ChunkPayload {
   readonly biome: string;
   /** what stands here */
   readonly props: readonly PropRow[];
-  /** polylines of `[x, z, width]`, metres */
-  readonly roads: readonly (readonly (readonly [number, number, number])[])[];
+  /** polylines of `[x, z, width, y]`, metres: all that shape the ground of the chunk */
+  readonly roads: readonly (readonly (readonly [number, number, number, number])[])[];
+  /**
+   * the relief: edge of its squares in metres, roughness in per cent, then 3 x 3 heights in centimetres, row by row
+   * from the north-west: of the chunk's square and the eight around it; 11 to 11 entries
+   */
+  readonly ground: readonly number[];
   /** kiosks that stand here */
   readonly kiosks: readonly ChunkKiosk[];
   /** gates that touch the chunk */
   readonly gates: readonly ChunkGate[];
   /** of all other fields: equal hash, equal chunk */
   readonly hash: string;
+}
+
+/** Chunks that were asked for and are not sent: what the client holds of them is what the shard has. */
+export interface ChunksSamePayload {
+  /**
+   * `[cx, cz]` each: the hash in `have` was right, or the chunk was sent on this connection a moment ago; each 0 to
+   * 1023
+   */
+  readonly chunks: readonly (readonly [number, number])[];
 }
 
 /** Answer of a kiosk, or (`action` "state", unasked) its state to those near. */
@@ -672,7 +695,10 @@ export interface RespawnMessage {
   readonly id?: number;
 }
 
-/** Ask for static world data; one `chunk` each. Allowed in: lobby, queued, world. */
+/**
+ * Ask for static world data; one `chunk` each, or `chunks_same` for what the client has. Allowed in: lobby, queued,
+ * world.
+ */
 export interface ChunksMessage {
   readonly type: "chunks";
   readonly payload: ChunksPayload;
@@ -793,6 +819,13 @@ export interface ChunkMessage {
   readonly re?: number;
 }
 
+/** In place of a `chunk` each: the client has these already. */
+export interface ChunksSameMessage {
+  readonly type: "chunks_same";
+  readonly payload: ChunksSamePayload;
+  readonly re?: number;
+}
+
 /** Answer or state of a kiosk. */
 export interface KioskMessage {
   readonly type: "kiosk";
@@ -860,6 +893,7 @@ export type ServerMessage =
   | PlacedMessage
   | SnapshotMessage
   | ChunkMessage
+  | ChunksSameMessage
   | KioskMessage
   | PresenceMessage
   | RaceStateMessage
@@ -878,6 +912,7 @@ export interface ServerPayloads {
   readonly placed: PlacedPayload;
   readonly snapshot: SnapshotPayload;
   readonly chunk: ChunkPayload;
+  readonly chunks_same: ChunksSamePayload;
   readonly kiosk: KioskPayload;
   readonly presence: PresencePayload;
   readonly race_state: RaceStatePayload;
@@ -901,7 +936,7 @@ export interface Answers {
   readonly leave: "lobby";
   readonly move: never;
   readonly respawn: "placed";
-  readonly chunks: "chunk";
+  readonly chunks: "chunk" | "chunks_same";
   readonly interact: "kiosk";
   readonly race_join: "race_state";
   readonly race_leave: "race_state";
@@ -918,7 +953,7 @@ export const MESSAGE_FIELDS = {
     leave: [],
     move: ["epoch", "seq", "t", "x", "z", "yaw", "vx", "vz", "y?", "vy?"],
     respawn: [],
-    chunks: ["want"],
+    chunks: ["want", "have?"],
     interact: ["kiosk", "action", "args?"],
     race_join: ["race"],
     race_leave: ["race"],
@@ -932,7 +967,8 @@ export const MESSAGE_FIELDS = {
     queued: ["position", "of"],
     placed: ["epoch", "slot", "x", "y", "z", "yaw", "tick", "reason", "vx?", "vz?", "seq?", "check?"],
     snapshot: ["tick", "t", "cells", "drop?", "reset?", "tier?"],
-    chunk: ["cx", "cz", "seed", "biome", "props", "roads", "kiosks", "gates", "hash"],
+    chunk: ["cx", "cz", "seed", "biome", "props", "roads", "ground", "kiosks", "gates", "hash"],
+    chunks_same: ["chunks"],
     kiosk: ["kiosk", "action", "ok", "reason?", "state?"],
     presence: ["online", "counts", "joined?", "left?", "changed?", "more?", "page?"],
     race_state: ["race", "rev", "phase", "route", "racers", "startAtMs?"],
@@ -945,7 +981,7 @@ export const MESSAGE_FIELDS = {
   },
   parts: {
     WorldInfo: ["preset", "seed", "sizeM", "chunkM", "hash"],
-    Limits: ["movesPerSecond", "messageBytes", "chunksPerMessage"],
+    Limits: ["movesPerSecond", "messageBytes", "chunksPerMessage", "chunksPerSecond", "chunksReach"],
     WhoRow: ["slot", "player", "name", "vehicle"],
     AtRow: ["slot", "seq", "x", "z", "yaw", "speed", "flags?", "y?"],
     Cell: ["c", "full?", "who?", "at?", "gone?", "late?"],

@@ -6,41 +6,16 @@
  * floating-point result is ever rounded, so every browser agrees with the shard and with every other.
  */
 
-/** What a chunk's ground is made of. Metres; x, z, width and y of roads are whole centimetres. */
-export interface GroundSource {
-  readonly cx: number;
-  readonly cz: number;
-  /** The world's seed: 32 bits. */
-  readonly seed: number;
-  /** Edge of a relief square in metres, roughness in per cent, then 3 x 3 heights in centimetres, row by row. */
-  readonly ground: readonly number[];
-  /** Polylines of `[x, z, width, y]` that shape the ground of this chunk. */
-  readonly roads: readonly (readonly RoadPost[])[];
-}
+import type { ChunkPayload } from "./messages.js";
 
-export type RoadPost = readonly [x: number, z: number, width: number, y: number];
+/** What a chunk's ground is made of: any `chunk` payload is one. Metres; x, z, width and y of roads are whole centimetres. */
+export type GroundSource = Pick<ChunkPayload, "cx" | "cz" | "seed" | "ground" | "roads">;
 
-/** Whatever else counts for a chunk's hash; what `chunk` sends, besides its ground. */
-export interface HashedChunk extends GroundSource {
-  readonly biome: string;
-  readonly props: readonly (readonly [kind: string, x: number, y: number, z: number, yaw: number, scale: number])[];
-  readonly kiosks: readonly {
-    readonly kiosk: string;
-    readonly kind: string;
-    readonly x: number;
-    readonly z: number;
-    readonly yaw: number;
-    readonly radiusM: number;
-  }[];
-  readonly gates: readonly {
-    readonly route: string;
-    readonly gate: number;
-    readonly ax: number;
-    readonly az: number;
-    readonly bx: number;
-    readonly bz: number;
-  }[];
-}
+/** A point of a road. */
+export type RoadPost = ChunkPayload["roads"][number][number];
+
+/** What a chunk's hash is made of: all of a `chunk` payload but the hash. */
+export type HashedChunk = Omit<ChunkPayload, "hash">;
 
 /** Edge of a chunk, centimetres. */
 const CHUNK_CM = 6400;

@@ -79,7 +79,10 @@ class Chunk:
             seed=self.seed,
             biome=self.biome,
             props=_prop_rows(self.props),
-            roads=[[(x / 100.0, z / 100.0, width / 100.0) for x, z, width, _ in road] for road in self.roads],
+            roads=[
+                [(x / 100.0, z / 100.0, width / 100.0, y / 100.0) for x, z, width, y in road] for road in self.roads
+            ],
+            ground=list(self.ground),
             kiosks=[
                 ChunkKiosk(kiosk.id, kiosk.kind, kiosk.x, kiosk.z, kiosk.yaw, kiosk.entry.radius_m)
                 for kiosk in self.kiosks
@@ -87,11 +90,6 @@ class Chunk:
             gates=[ChunkGate(part.route, part.gate, part.ax, part.az, part.bx, part.bz) for part in self.gates],
             hash=self.hash,
         )
-
-    def ground_source(self) -> dict[str, object]:
-        """What the TypeScript twin computes heights from: ``GroundSource`` of ``shared/types/terrain.ts``."""
-        roads = [[[x / 100.0, z / 100.0, width / 100.0, y / 100.0] for x, z, width, y in road] for road in self.roads]
-        return {"cx": self.cx, "cz": self.cz, "seed": self.seed, "ground": self.ground, "roads": roads}
 
 
 def make_chunks(land: Land, indices: Sequence[tuple[int, int]]) -> list[Chunk]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from shared.messages import ChunkPayload
+
 OCTAVES = ((14, 18), (13, 8), (12, 4), (11, 1))
 U32 = 0xFFFFFFFF
 
@@ -71,14 +73,9 @@ def sheet(cx: int, cz: int, ground: Sequence[int], x_cm: int, z_cm: int) -> int:
     return blend(down, rows) >> 16
 
 
-def height_cm(source: dict[str, object], x_cm: int, z_cm: int) -> int:
-    """The height at a point of the chunk that ``source`` (``Chunk.ground_source()``) describes."""
-    cx, cz, seed, ground, roads = (source[key] for key in ("cx", "cz", "seed", "ground", "roads"))
-    assert isinstance(cx, int)
-    assert isinstance(cz, int)
-    assert isinstance(seed, int)
-    assert isinstance(ground, tuple)
-    assert isinstance(roads, list)
+def height_cm(chunk: ChunkPayload, x_cm: int, z_cm: int) -> int:
+    """The height at a point of the chunk, from what a client is sent of it."""
+    cx, cz, seed, ground, roads = chunk.cx, chunk.cz, chunk.seed, chunk.ground, chunk.roads
     assert cx * 6400 <= x_cm <= cx * 6400 + 6400, "x must be on the chunk"
     assert cz * 6400 <= z_cm <= cz * 6400 + 6400, "z must be on the chunk"
     smooth = sheet(cx, cz, ground, x_cm, z_cm)

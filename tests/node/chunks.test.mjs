@@ -6,10 +6,15 @@ import { FakeTime, settled } from "./fakes.mjs";
 function setUp({ connected = true } = {}) {
   const time = new FakeTime();
   const asked = [];
+  const compared = [];
   const line = { up: connected };
-  const cache = new ChunkCache((want) => (line.up ? asked.push(want) : undefined), time);
+  const cache = new ChunkCache((want, have) => {
+    if (!line.up) return undefined;
+    compared.push(have);
+    return asked.push(want);
+  }, time);
   if (connected) cache.connected("h1");
-  return { time, asked, line, cache };
+  return { time, asked, compared, line, cache };
 }
 
 const chunk = (cx, cz) => ({
@@ -19,6 +24,7 @@ const chunk = (cx, cz) => ({
   biome: "b",
   props: [],
   roads: [],
+  ground: [],
   kiosks: [],
   gates: [],
   hash: `${cx}/${cz}`,
@@ -70,6 +76,57 @@ test("the cache outlives a reconnect, but not another world", async () => {
   assert.ok(cache.get(1, 2));
   cache.connected("h2");
   assert.equal(cache.get(1, 2), undefined);
+  assert.equal(asked.length, 1);
+});
+
+test("in another world what is here is compared, and shown only when it is the same", async () => {
+  const { asked, compared, cache } = setUp();
+  for (const cx of [1, 2]) cache.load(cx, 0);
+  await settled();
+  for (const cx of [1, 2]) cache.received(chunk(cx, 0));
+  cache.disconnected();
+  cache.connected("h2");
+  const all = Promise.all([1, 2, 3].map((cx) => cache.load(cx, 0)));
+  await settled();
+  assert.deepEqual(asked[1], [[3, 0]]);
+  assert.deepEqual(compared, [
+    [],
+    [
+      [1, 0, "1/0"],
+      [2, 0, "2/0"],
+    ],
+  ]);
+  cache.same([[1, 0]]);
+  cache.received({ ...chunk(2, 0), hash: "new" });
+  cache.received(chunk(3, 0));
+  assert.deepEqual((await all).map(({ hash }) => hash), ["1/0", "new", "3/0"]);
+  assert.equal(cache.get(1, 0).hash, "1/0");
+});
+
+test("a chunk that the shard has just sent and that is lost here is asked for again a little later", async () => {
+  const { time, asked, cache } = setUp();
+  const wanted = cache.load(1, 0);
+  const other = cache.load(2, 0);
+  await settled();
+  cache.same([[1, 0]]);
+  cache.received(chunk(2, 0));
+  await other;
+  await time.advance(5_499);
+  assert.equal(asked.length, 1);
+  await time.advance(1);
+  assert.deepEqual(asked[1], [[1, 0]]);
+  cache.received(chunk(1, 0));
+  await wanted;
+});
+
+test("closing stops what would be asked for again", async () => {
+  const { time, asked, cache } = setUp();
+  const outcome = assert.rejects(cache.load(1, 0), ConnectionLost);
+  await settled();
+  cache.same([[1, 0]]);
+  cache.closed();
+  await outcome;
+  await time.advance(6_000);
   assert.equal(asked.length, 1);
 });
 

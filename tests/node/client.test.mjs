@@ -328,3 +328,20 @@ test("chunks are asked for through the connection and refused by re", async () =
   WebSocket.newest.deliver({ type: "error", payload: { code: "unsupported", message: "" }, re: asked.id });
   await assert.rejects(wanted, RequestRefused);
 });
+
+test("a chunk of another world is named with its hash, and good when the shard says so", async () => {
+  const { client, WebSocket } = await arrived();
+  const wanted = client.chunks.load(3, 4);
+  await settled();
+  const chunk = { cx: 3, cz: 4, seed: 1, biome: "b", props: [], roads: [], ground: [], kiosks: [], gates: [], hash: "aa" };
+  WebSocket.newest.deliver({ type: "chunk", payload: chunk, re: WebSocket.newest.of("chunks")[0].id });
+  await wanted;
+  client.chunks.connected("another world");
+  assert.equal(client.chunks.get(3, 4), undefined);
+  const again = client.chunks.load(3, 4);
+  await settled();
+  const asked = WebSocket.newest.of("chunks")[1];
+  assert.deepEqual(asked.payload, { want: [], have: [[3, 4, "aa"]] });
+  WebSocket.newest.deliver({ type: "chunks_same", payload: { chunks: [[3, 4]] }, re: asked.id });
+  assert.deepEqual(await again, chunk);
+});

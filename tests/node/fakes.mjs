@@ -105,7 +105,7 @@ export function welcome(changes = {}) {
       resumed: false,
       world: { preset: "open", seed: 1, sizeM: 4096, chunkM: 64, hash: "h1" },
       zones: [[0, 0, 4096, 4096]],
-      limits: { movesPerSecond: 30, messageBytes: 16384, chunksPerMessage: 32 },
+      limits: { movesPerSecond: 30, messageBytes: 16384, chunksPerMessage: 32, chunksPerSecond: 25, chunksReach: 6 },
       ...changes,
     },
   };

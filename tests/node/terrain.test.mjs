@@ -5,12 +5,16 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-const { TERRAIN_JS: terrainJs, PROPS_JS: propsJs, TERRAIN_VECTORS: vectorsFile } = process.env;
+const { TERRAIN_JS: terrainJs, PROPS_JS: propsJs, CODEC_JS: codecJs, TERRAIN_VECTORS: vectorsFile } = process.env;
 const skip = vectorsFile === undefined ? "needs vectors from test_terrain_node.py" : false;
 const { ChunkGround, chunkHash } = skip ? {} : await import(pathToFileURL(terrainJs));
 const { PROP_SHAPES } = skip ? {} : await import(pathToFileURL(propsJs));
-/** `{ chunks: [HashedChunk, ...], golden: [[hash, height, ...], ...], points: [[[x, z], ...], ...], shapes }` */
+const { decodeServer } = skip ? {} : await import(pathToFileURL(codecJs));
+/** `{ frames: [text, ...], edge_frames, golden: [[hash, height, ...], ...], points: [[[x, z], ...], ...], shapes }` */
 const vectors = skip ? undefined : JSON.parse(readFileSync(vectorsFile, "utf8"));
+/** What a client has of a chunk: the payload of the `chunk` message, and nothing else. */
+const received = (frames) => frames.map((text) => decodeServer(text).payload);
+if (!skip) [vectors.chunks, vectors.edges] = [received(vectors.frames), received(vectors.edge_frames)];
 
 test("10,000 golden heights", { skip }, () => {
   let compared = 0;
@@ -27,6 +31,10 @@ test("10,000 golden heights", { skip }, () => {
 test("1,000 golden hashes", { skip }, () => {
   vectors.chunks.forEach((chunk, number) => assert.equal(chunkHash(chunk), vectors.golden[number][0]));
   assert.equal(vectors.chunks.length, 1_000);
+});
+
+test("a client recomputes the hash that came with a chunk", { skip }, () => {
+  for (const chunk of [...vectors.chunks, ...vectors.edges]) assert.equal(chunkHash(chunk), chunk.hash);
 });
 
 test("a hash covers every field", { skip }, () => {

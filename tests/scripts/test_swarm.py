@@ -70,7 +70,7 @@ WELCOME = WelcomePayload(
     resumed=False,
     world=WorldInfo("open", 1, SIZE_M, 64, "0" * 16),
     zones=[(0.0, 0.0, 32.0, 64.0), (32.0, 0.0, 64.0, 64.0)],
-    limits=Limits(30, 16384, 32),
+    limits=Limits(30, 16384, 32, 25, 6),
 )
 
 

@@ -202,6 +202,7 @@ def test_every_message_has_its_class_and_its_rate() -> None:
         "auth": (0.2, 2),
         "ping": (2.0, 5),
         "signal": (1.0, 5),
+        "chunks": (10.0, 20),
     }
 
 

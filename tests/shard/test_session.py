@@ -15,6 +15,7 @@ from shard.session import (
     TRANSITIONS,
     Close,
     Command,
+    Fetch,
     Gesture,
     GoIn,
     GoOut,
@@ -130,6 +131,7 @@ def test_a_message_is_obeyed_where_the_contract_allows_it_and_refused_elsewhere(
             Interact: Use(InteractPayload("kiosk", "use")),
             Signal: Gesture("horn"),
             Who: Page(WhoPayload()),
+            Chunks: Fetch(ChunksPayload([(0, 0)])),
             Ping: Say(Pong(PongPayload(99.5, NOW_MS), re=7)),
         }
         if type(message) in obeyed:

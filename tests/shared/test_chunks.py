@@ -282,5 +282,5 @@ def test_the_largest_chunk_fits_a_message() -> None:
 def test_the_open_world_is_made_of_empty_chunks() -> None:
     (chunk,) = make_chunks(Land.of(World("open", 1, 1024)), [(3, 4)])
     payload = chunk.payload()
-    assert payload == ChunkPayload(3, 4, 1, "plain", [], [], [], [], chunk.hash)
+    assert payload == ChunkPayload(3, 4, 1, "plain", [], [], [1024, 0, *[0] * 9], [], [], chunk.hash)
     assert chunk.ground == (1024, 0, *[0] * 9)

@@ -19,6 +19,7 @@ from scripts.fuzz_messages import judge
 from shared.messages import (
     CLIENT_MESSAGES,
     TYPE_OF,
+    Chunks,
     ClientFault,
     Enter,
     EnterPayload,
@@ -219,10 +220,31 @@ def test_duplicate_keys_are_harmless_the_last_counts(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("want", "named"),
-    [([], "length >= 1"), ([[0, 0]] * 33, "length <= 32"), ([[0]], "length 2"), ([[0, 0, 0]], "length 2")],
+    [([[0, 0]] * 33, "length <= 32"), ([[0]], "length 2"), ([[0, 0, 0]], "length 2")],
 )
 def test_chunks_are_asked_for_in_pairs_and_not_too_many(want: Any, named: str) -> None:
     assert named in refusal(changed("chunks", ("payload", "want"), want)).message
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "named"),
+    [
+        ([], [], "1 to 32 chunks"),
+        ([], [[0, 0]], "length 3"),
+        ([], [[0, 0, ""]], "length >= 1"),
+        ([], [[0, 0, "x" * 17]], "length <= 16"),
+        ([[0, 0]] * 16, [[0, 0, "a"]] * 17, "1 to 32 chunks"),
+    ],
+)
+def test_chunks_to_compare_carry_a_hash_and_count_with_the_others(want: Any, have: Any, named: str) -> None:
+    data = json.dumps({"type": "chunks", "payload": {"want": want, "have": have}}).encode()
+    assert named in refusal(data).message
+
+
+def test_a_message_may_only_compare() -> None:
+    message = decode_client(b'{"type":"chunks","payload":{"want":[],"have":[[3,4,"5feceb66ffc86f38"]]}}')
+    assert isinstance(message, Chunks)
+    assert message.payload.have == [(3, 4, "5feceb66ffc86f38")]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_vectorised_heights_are_those_of_a_plain_loop_that_stays_within_32_b
     for chunk in make_chunks(harbour, town_and_hills):
         inside = rng.integers(0, 6401, (8, 2)) + np.array([chunk.cx * 6400, chunk.cz * 6400])
         heights = harbour.terrain.ground_cm(inside[:, 0], inside[:, 1])
-        assert heights.tolist() == [height_cm(chunk.ground_source(), x, z) for x, z in inside.tolist()]
+        assert heights.tolist() == [height_cm(chunk.payload(), x, z) for x, z in inside.tolist()]
 
 
 @settings(max_examples=25, deadline=None)
@@ -55,7 +55,7 @@ def test_neighbouring_chunks_agree_on_their_common_edge(land: Land, data: st.Dat
     """Each computes the edge from its own numbers and roads alone, and so does the whole world."""
     index = st.integers(0, land.chunks - 2)
     cx, cz = data.draw(index), data.draw(index)
-    here, east, south = (chunk.ground_source() for chunk in make_chunks(land, [(cx, cz), (cx + 1, cz), (cx, cz + 1)]))
+    here, east, south = (chunk.payload() for chunk in make_chunks(land, [(cx, cz), (cx + 1, cz), (cx, cz + 1)]))
     for along in data.draw(st.lists(st.integers(0, 6400), min_size=12, max_size=12)):
         for x, z, other in (
             ((cx + 1) * 6400, cz * 6400 + along, east),
