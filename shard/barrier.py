@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.cell_arena import CellReader
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, PlacedAt, Seat, SetFlags, Tick
+from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, Place, PlacedAt, Resume, Seat, Tick
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
@@ -158,7 +158,7 @@ class Barrier:
                 self.desks[move.source].forget.append((move.slot, move.generation))
         desk.crossings = [event for event in done.events if isinstance(event, Crossing)]
         placed = [event for event in done.events if isinstance(event, PlacedAt)]
-        self.unanswered += sum(not isinstance(command, SetFlags) for command in sent.commands) - len(placed)
+        self.unanswered += sum(isinstance(command, (Place, Resume)) for command in sent.commands) - len(placed)
         freed, desk.leaving = desk.leaving, []
         return Committed(done.zone, done.tick, placed, freed)
 

@@ -34,7 +34,18 @@ MAY_IMPORT = {
 PURE = {
     "shared": {"*"},
     "ipc": {"layout", "control"},
-    "zones": {"anticheat", "border", "encode", "listing", "movement", "rows", "simulation"},
+    "zones": {
+        "anticheat",
+        "border",
+        "encode",
+        "gates",
+        "listing",
+        "movement",
+        "rows",
+        "segments",
+        "simulation",
+        "tracks",
+    },
     "shard": {
         "admission",
         "auth",
