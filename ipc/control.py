@@ -238,7 +238,7 @@ MESSAGES_PER_TICK_MAX = 256
 PIPE_MESSAGE_BYTES_MAX."""
 
 RACE_EVENTS_PER_TICK_MAX = 384
-"""Race events per Done: at most 33 KiB, next to 25 KiB of the others. A zone lets samples wait rather than drop one."""
+"""Race events per Done: at most 26 KiB, next to 22 KiB of the others. A zone lets samples wait rather than drop one."""
 
 
 def encode(message: ToZone | ToMain) -> bytes:

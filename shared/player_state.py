@@ -94,6 +94,10 @@ class PlayerState:
     """(N,) server time of the last gate; of the start before the first."""
     gate_err_ms: F64 = _column("f8")
     """(N,) how far ``gate_ms`` may be off."""
+    lap_ms: F64 = _column("f8")
+    """(N,) ``gate_ms`` of gate 0, when the lap began."""
+    lap_err_ms: F64 = _column("f8")
+    """(N,) how far ``lap_ms`` may be off."""
     wrong_ms: F64 = _column("f8")
     """(N,) sample time at which wrong way was told last; -inf: not yet."""
     client_ms: F64 = _column("f8")

@@ -10,8 +10,8 @@ gate, wherever it lies. What counts:
   crossed backwards (``WRONG_WAY_EVERY_MS`` apart).
 - The start line does not count before the start. Who leaves its grid slot by more than GRID_M more than
   START_GRACE_MS before it has started too early; that is told once.
-- A gate reached sooner than a car of its class can get there along the straight line counts, and is told as
-  implausible: main voids the result.
+- A gate reached sooner than a car of its class can get there along straight lines, from the last gate or since the lap
+  began, and be the times off as far as they say, counts and is told as implausible: main voids the result.
 
 **When.** ``at_ms`` is the point of the crossing between the sample times of the path's ends, which are server time: the
 client's clock, mapped by the fastest of its recent samples (``movement.apply_samples``), never later than the sample
@@ -89,8 +89,8 @@ def arm(state: PlayerState, index: int, command: Arm, tracks: Tracks) -> None:
     state.race[index] = command.race
     state.route[index] = command.route
     state.gate[index] = state.lap[index] = state.told[index] = 0
-    state.start_ms[index] = state.gate_ms[index] = command.start_ms
-    state.gate_err_ms[index] = 0.0
+    state.start_ms[index] = state.gate_ms[index] = state.lap_ms[index] = command.start_ms
+    state.gate_err_ms[index] = state.lap_err_ms[index] = 0.0
     state.wrong_ms[index] = -np.inf
     state.client_ms[index] = np.inf
     state.lateness_ms[index] = SAMPLE_AGE_MAX_MS
@@ -102,10 +102,9 @@ def disarm(state: PlayerState, index: int) -> None:
     """The player races no more. Mutates all race columns and the flags."""
     state.race[index] = -1
     state.route[index] = state.gate[index] = state.lap[index] = state.told[index] = 0
-    for column in (state.start_ms, state.gate_ms, state.gate_err_ms, state.wrong_ms, state.client_ms):
-        column[index] = 0.0
-    state.lateness_ms[index] = 0.0
     state.grid[index] = 0.0
+    state.start_ms[index] = state.wrong_ms[index] = state.client_ms[index] = state.lateness_ms[index] = 0.0
+    state.gate_ms[index] = state.gate_err_ms[index] = state.lap_ms[index] = state.lap_err_ms[index] = 0.0
     state.flags[index] &= np.uint8(0xFF ^ (FLAG_RACING | FLAG_FROZEN))
 
 
@@ -310,24 +309,26 @@ class Referee:
         if not len(at_ms):
             return
         rows = began.rows[passed.which]
-        split_ms, since_ms = at_ms - state.gate_ms[rows], at_ms - state.start_ms[rows]
+        split_ms, lap_ms = at_ms - state.gate_ms[rows], at_ms - state.lap_ms[rows]
         caps_mps = np.array([vehicle.speed_cap_mps for vehicle in self._vehicles]) * SPEED_SLACK
-        split_m, since_m = tracks.straight_m(state.route[rows].astype(np.intp), passed.gate, passed.lap)
+        split_m, lap_m = tracks.straight_m(state.route[rows].astype(np.intp), passed.gate)
         per_ms = 1000.0 / caps_mps[self._classes[rows]]
-        least_split_ms, least_ms = split_m * per_ms, since_m * per_ms
+        least_split_ms, least_lap_ms = split_m * per_ms, lap_m * per_ms
         quick = split_ms + err_ms + state.gate_err_ms[rows] < least_split_ms
-        soon = since_ms + err_ms < least_ms
+        soon = lap_ms + err_ms + state.lap_err_ms[rows] < least_lap_ms
         state.gate[rows], state.lap[rows] = passed.then, passed.then_lap
         state.gate_ms[rows], state.gate_err_ms[rows] = at_ms, err_ms
-        state.told[rows] &= 0xFF ^ TOLD_MISSED
         gates = passed.index - tracks.starts[state.route[rows]]
+        state.lap_ms[rows] = np.where(gates == 0, at_ms, state.lap_ms[rows])
+        state.lap_err_ms[rows] = np.where(gates == 0, err_ms, state.lap_err_ms[rows])
+        state.told[rows] &= 0xFF ^ TOLD_MISSED
         for number, (index, gate) in enumerate(zip(rows.tolist(), gates.tolist(), strict=True)):
             seat, race = self._seat(index), int(state.race[index])
             self.events.append(
                 GatePassed(*seat, race, int(passed.then_lap[number]), gate, float(at_ms[number]), float(err_ms[number]))
             )
             if quick[number] or soon[number]:
-                told = ("split", split_ms, least_split_ms) if quick[number] else ("race so far", since_ms, least_ms)
+                told = ("split", split_ms, least_split_ms) if quick[number] else ("lap", lap_ms, least_lap_ms)
                 reason = f"{told[0]} of {told[1][number]:.0f} ms, this car needs {told[2][number]:.0f} ms"
                 self.events.append(Implausible(*seat, race, gate, reason))
 

@@ -88,9 +88,8 @@ class Tracks:
         here = self.index(route, gate)
         return before, np.where((after == before) | (after == here), NO_GATE, after)
 
-    def straight_m(self, route: Ints, gate: Ints, lap: Ints) -> tuple[F64, F64]:
-        """(M,) metres driven at least by who passes this gate: since the one before, and since the start."""
+    def straight_m(self, route: Ints, gate: Ints) -> tuple[F64, F64]:
+        """(M,) metres driven at least by who passes this gate: since the one before, and since the lap began."""
         here = self.index(route, gate)
         split = np.where(gate == 0, 0.0, self.apart_m[here])
-        within = np.where(gate == self.counts[route], self.lap_m[route], self.reach_m[here])
-        return split, lap * self.lap_m[route] + within
+        return split, np.where(gate == self.counts[route], self.lap_m[route], self.reach_m[here])

@@ -161,12 +161,11 @@ def test_the_largest_done_fits_the_pipe(event: Event) -> None:
     big = 2**32 - 1
     seat, race, lap = (PLAYERS_MAX - 1, big), 2**31 - 1, 2**15 - 1
     passed = GatePassed(*seat, race, lap, lap, 1.7e12 + 0.1, 1e4 + 0.1)
-    reason = "race so far of 100000000 ms, this car needs 100000000 ms"
+    reason = "split of -100000000 ms, this car needs 100000000 ms"
     events = [event] * MESSAGES_PER_TICK_MAX + [passed, Implausible(*seat, race, lap, reason)] * (
         RACE_EVENTS_PER_TICK_MAX // 2
     )
     done = Done(63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, events)
-    assert len(encode(done)) > PIPE_MESSAGE_BYTES_MAX // 2, "it is about the largest"
     assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
 
 
