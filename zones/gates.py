@@ -200,16 +200,14 @@ class Referee:
             return admitted
         rows, asked = who[racing], samples[racing]
         place = np.column_stack((asked["x"], asked["z"]))
-        walk = self._walk(rows, state.pos[rows][:, [0, 2]], place)
+        early_ms = asked["recv_ms"] - SAMPLE_AGE_MAX_MS  # no sample is dated earlier
+        early = self._off_grid(rows, place, early_ms)
+        walk = self._walk(rows, _places(state, rows), place)
         counts = np.zeros(len(rows), np.intp)
         for passed in walk.passed:
             counts[passed.which] += np.where(passed.gate == 0, 1, 2)
-        counts[walk.missed] += 1
-        counts[walk.against] += 1
-        early = self._off_grid(rows, place) & (
-            asked["recv_ms"] - SAMPLE_AGE_MAX_MS < state.start_ms[rows] - START_GRACE_MS
-        )
-        counts[early] += 1
+        for told in (walk.missed, walk.against, early):
+            counts[told] += 1
         admitted[racing] = (counts == 0) | (np.cumsum(counts) <= room)
         return admitted
 
@@ -220,7 +218,7 @@ class Referee:
         state = self._state
         which = np.flatnonzero((state.race[who] >= 0) & (state.gate[who] != NO_GATE))
         rows = who[which]
-        return Began(which, rows, state.pos[rows][:, [0, 2]], state.sample_ms[rows], state.offset_ms[rows])
+        return Began(which, rows, _places(state, rows), state.sample_ms[rows], state.offset_ms[rows])
 
     def end(self, began: Began | None, samples: Any) -> None:
         """Judge the paths of those who began, to where ``samples`` (M,) of the same ``who`` have moved them.
@@ -231,7 +229,7 @@ class Referee:
             return
         state, rows = self._state, began.rows
         samples = samples[began.which]
-        place = state.pos[rows][:, [0, 2]]
+        place = _places(state, rows)
         self._follow_lateness(began, samples)
         self._tell_false_starts(rows, place)
         walk = self._walk(rows, began.place, place)
@@ -269,7 +267,8 @@ class Referee:
         paths = _Paths(tracks, p, q, last)
         passed: list[Passed] = []
         missed, against = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-        todo = np.flatnonzero((p != q).any(axis=1))
+        moved = (p[:, 0] != q[:, 0]) | (p[:, 1] != q[:, 1])
+        todo = np.flatnonzero(tracks.near(route, gate, p, q) & moved)
         for _ in range(GATES_PER_PATH_MAX):
             if not len(todo):
                 break
@@ -356,23 +355,29 @@ class Referee:
 
     # --- the start
 
-    def _off_grid(self, rows: Index, place: F64) -> NDArray[np.bool_]:
-        """(K,) who waits for the start, is not told off yet, and is not where it should wait."""
+    def _off_grid(self, rows: Index, place: F64, sample_ms: F64) -> Index:
+        """Which of ``rows`` wait for the start, are not told off yet, and are not where they should be by then."""
         state = self._state
-        waits = (state.gate[rows] == 0) & (state.told[rows] & TOLD_FALSE_START == 0)
-        stirred = np.square(place - state.grid[rows]).sum(axis=1) > GRID_M * GRID_M
-        off: NDArray[np.bool_] = waits & stirred
-        return off
+        waits = (state.gate[rows] == 0) & (sample_ms < state.start_ms[rows] - START_GRACE_MS)
+        which = np.flatnonzero(waits & (state.told[rows] & TOLD_FALSE_START == 0))
+        off = place[which] - state.grid[rows[which]]
+        stirred = np.square(off[:, 0]) + np.square(off[:, 1]) > GRID_M * GRID_M
+        return which[stirred]
 
     def _tell_false_starts(self, rows: Index, place: F64) -> None:
         state = self._state
-        early = self._off_grid(rows, place) & (state.sample_ms[rows] < state.start_ms[rows] - START_GRACE_MS)
-        for index in rows[early].tolist():
+        for index in rows[self._off_grid(rows, place, state.sample_ms[rows])].tolist():
             state.told[index] |= TOLD_FALSE_START
             self.events.append(FalseStart(*self._seat(index), int(state.race[index]), float(state.sample_ms[index])))
 
     def _seat(self, index: int) -> tuple[int, int]:
         return int(self._slots[index]), int(self._generations[index])
+
+
+def _places(state: PlayerState, rows: Index) -> F64:
+    """(K, 2) x and z, metres; a copy."""
+    places: F64 = state.pos[rows][:, ::2]
+    return places
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -385,20 +390,14 @@ class _Paths:
     last: NDArray[Any]
 
     def cross(self, which: Index, gates: NDArray[Any]) -> NDArray[np.int8]:
-        """(M,) how the paths ``which`` cross these gates, by index, behind their last one: 1, -1 or 0.
-
-        Most paths are nowhere near: boxes that do not touch settle that, and comparing numbers is exact.
-        """
+        """(M,) how the paths ``which`` cross these gates, by index, behind their last one: 1, -1 or 0."""
         ways = np.zeros(len(which), np.int8)
-        p, q, boxes = self.p[which], self.q[which], self.tracks.boxes_m[gates]
-        near = (np.minimum(p, q) <= boxes[:, 2:]) & (np.maximum(p, q) >= boxes[:, :2])
-        close = np.flatnonzero(near.all(axis=1) & (gates != NO_GATE))
-        if len(close):
-            gate = gates[close]
-            ways[close] = crossings(p[close], q[close], self.tracks.gates_m[gate])
-            last = self.last[which[close]]
-            for one in np.flatnonzero((last != NO_GATE) & (ways[close] != 0)).tolist():  # rare: a second gate in a path
-                ends = self.tracks.gates_m[gate[one]], self.tracks.gates_m[last[one]]
-                if not is_later(p[close[one]], q[close[one]], *ends):
-                    ways[close[one]] = 0
+        there = np.flatnonzero((gates != NO_GATE) & (gates != self.last[which]))
+        if len(there):
+            p, q, gates_m = self.p[which], self.q[which], self.tracks.gates_m
+            ways[there] = crossings(p[there], q[there], gates_m[gates[there]])
+            second = (self.last[which] != NO_GATE) & (ways != 0)
+            for one in np.flatnonzero(second).tolist():  # rare: two gates in one path
+                if not is_later(p[one], q[one], gates_m[gates[one]], gates_m[self.last[which[one]]]):
+                    ways[one] = 0
         return ways

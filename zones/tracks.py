@@ -36,14 +36,16 @@ class Tracks:
     """``(routes,)``."""
     gates_m: F64
     """``(gates, 4)``: ax, az, bx, bz."""
-    boxes_m: F64
-    """``(gates, 4)``: least x and z, largest x and z of each gate."""
     apart_m: F64
     """``(gates,)``: least distance from the gate before on the route; on a circuit gate 0 follows the last."""
     reach_m: F64
     """``(gates,)``: the sum of these from gate 0 on."""
     lap_m: F64
     """``(routes,)``: their sum once around; for a route from point to point that to the last gate."""
+    nearby_at: Ints
+    """``(routes,)``: row of a route's start line in ``nearby_m``; those of the other numbers of the lap follow."""
+    nearby_m: F64
+    """``(4, rows, 3)``: least x and z, largest x and z of the gate before, the gate, and the gate after; NaN: none."""
 
     @classmethod
     def of(cls, routes: RouteTable) -> Self:
@@ -62,7 +64,8 @@ class Tracks:
                 apart[start] = distance_m(gates[-1], gates[0])
                 laps[route] += apart[start]
         closed, times, gates_m = routes.closed.copy(), routes.laps.copy(), routes.gates_m.copy()
-        return cls(starts, counts, closed, times, gates_m, boxes, apart, reach, laps)
+        nearby_at, nearby = _nearby(starts, counts, closed, boxes)
+        return cls(starts, counts, closed, times, gates_m, apart, reach, laps, nearby_at, nearby)
 
     def index(self, route: Ints, gate: Ints) -> Ints:
         """(M,) index of the gate with this number of the lap; NO_GATE stays NO_GATE."""
@@ -88,8 +91,34 @@ class Tracks:
         here = self.index(route, gate)
         return before, np.where((after == before) | (after == here), NO_GATE, after)
 
+    def near(self, route: Ints, gate: Ints, p: F64, q: F64) -> NDArray[np.bool_]:
+        """(M,) whether the box of the path p to q, (M, 2) each, touches that of this gate or of one beside it.
+
+        Who is near none of them passes nothing. Comparing numbers is exact, so nobody is left out by rounding.
+        """
+        rows = self.nearby_at[route] + gate
+        near: NDArray[np.bool_] = np.ones((len(rows), 3), np.bool_)
+        for axis in (0, 1):
+            near &= np.minimum(p[:, axis], q[:, axis])[:, None] <= self.nearby_m[axis + 2][rows]
+            near &= np.maximum(p[:, axis], q[:, axis])[:, None] >= self.nearby_m[axis][rows]
+        return near[:, 0] | near[:, 1] | near[:, 2]
+
     def straight_m(self, route: Ints, gate: Ints) -> tuple[F64, F64]:
         """(M,) metres driven at least by who passes this gate: since the one before, and since the lap began."""
         here = self.index(route, gate)
         split = np.where(gate == 0, 0.0, self.apart_m[here])
         return split, np.where(gate == self.counts[route], self.lap_m[route], self.reach_m[here])
+
+
+def _nearby(starts: Ints, counts: Ints, closed: NDArray[np.bool_], boxes_m: F64) -> tuple[Ints, F64]:
+    """``nearby_at`` and ``nearby_m`` of ``Tracks``; on a circuit gate 1 follows the end of a lap."""
+    rows = [np.full((0, 3, 4), np.nan)]
+    for start, count, ring in zip(starts.tolist(), counts.tolist(), closed.tolist(), strict=True):
+        numbers = np.arange(count + 1)
+        of_gate = boxes_m[start + numbers % count]
+        if not ring:
+            of_gate[count] = np.nan
+        after = np.concatenate((of_gate[1:], of_gate[1:2]))
+        rows.append(np.stack((np.concatenate((np.full((1, 4), np.nan), of_gate[:-1])), of_gate, after), axis=1))
+    begins = np.cumsum([0, *(counts + 1).tolist()])[:-1]
+    return begins.astype(np.intp), np.ascontiguousarray(np.moveaxis(np.concatenate(rows), 2, 0))

@@ -113,7 +113,8 @@ def race(line: Line, seed: int = 1) -> tuple[F64, F64, list[Any]]:
 
 LINES = {
     Line(20, 0): (2.0, 1.000),
-    Line(10, 0): (3.0, 1.000),
+    Line(10, 0): (5.0, 1.000),
+    Line(5, 0): (30.0, 1.000),
     Line(20, 20): (7.0, 0.995),
     Line(20, 50): (15.0, 0.995),
     Line(10, 50): (16.0, 0.995),
@@ -135,7 +136,7 @@ def test_crossings_lie_within_their_bars_and_bars_are_no_wider_than_need_be(
     line: Line, median_ms: float, share: float
 ) -> None:
     errors, bars, others = race(line)
-    assert len(errors) > 300
+    assert len(errors) > 200
     inside = np.abs(errors) <= bars
     told = f"{inside.mean():.4f} inside, bars {np.median(bars):.1f} ms, errors to {np.abs(errors).max():.1f} ms"
     assert inside.mean() >= share, told
