@@ -84,8 +84,28 @@ class UseKiosk(_Control, frozen=True):
     """How long the last use must be past; 0: it only looks, which neither waits nor begins a wait."""
 
 
-Command: TypeAlias = Place | SetFlags | Resume | Reidentify | UseKiosk
-UNANSWERED = (SetFlags, Reidentify)
+class Arm(_Control, frozen=True):
+    """A player is on the grid of a race: its progress is nought, it is racing, and frozen until ``start_ms``."""
+
+    slot: int
+    generation: int
+    race: int
+    """Number of the race."""
+    route: int
+    """Index into ``StaticWorld.routes``."""
+    start_ms: float
+    """Server time of the start."""
+
+
+class Disarm(_Control, frozen=True):
+    """A player races no more."""
+
+    slot: int
+    generation: int
+
+
+Command: TypeAlias = Place | SetFlags | Resume | Reidentify | UseKiosk | Arm | Disarm
+UNANSWERED = (SetFlags, Reidentify, Arm, Disarm)
 """Commands without an event of their own."""
 
 # --- events of a Done
@@ -126,7 +146,60 @@ class KioskVerdict(_Control, frozen=True):
     """Why not, for the player; None: it may, and its cooldown has begun."""
 
 
-Event: TypeAlias = PlacedAt | Crossing | KioskVerdict
+class GatePassed(_Control, frozen=True):
+    """A racer passed its next gate. Gate 0 of lap 0 is the start line; on a circuit gate 0 ends a lap."""
+
+    slot: int
+    generation: int
+    race: int
+    lap: int
+    """Laps completed, this one included when the gate ends it."""
+    gate: int
+    at_ms: float
+    """Server time of the crossing."""
+    err_ms: float
+    """Give or take."""
+
+
+class GateMissed(_Control, frozen=True):
+    """A racer drove past the gate that it still has to pass. Told once per gate missed."""
+
+    slot: int
+    generation: int
+    race: int
+    gate: int
+
+
+class WrongWay(_Control, frozen=True):
+    """A racer drives against the route."""
+
+    slot: int
+    generation: int
+    race: int
+
+
+class FalseStart(_Control, frozen=True):
+    """A racer left its grid slot before the start. Told once per start."""
+
+    slot: int
+    generation: int
+    race: int
+    at_ms: float
+
+
+class Implausible(_Control, frozen=True):
+    """A racer reached a gate faster than its car can: its result is not valid."""
+
+    slot: int
+    generation: int
+    race: int
+    gate: int
+    reason: str
+
+
+RaceEvent: TypeAlias = GatePassed | GateMissed | WrongWay | FalseStart | Implausible
+
+Event: TypeAlias = PlacedAt | Crossing | KioskVerdict | RaceEvent
 
 # --- main to zone
 
@@ -200,7 +273,11 @@ _to_zone: msgspec.msgpack.Decoder[ToZone] = msgspec.msgpack.Decoder(ToZone)
 _to_main: msgspec.msgpack.Decoder[ToMain] = msgspec.msgpack.Decoder(ToMain)
 
 MESSAGES_PER_TICK_MAX = 256
-"""Adoptions, releases and commands per Tick, and events per Done: keeps each below PIPE_MESSAGE_BYTES_MAX."""
+"""Adoptions, releases and commands per Tick, and events per Done other than race events: keeps each below
+PIPE_MESSAGE_BYTES_MAX."""
+
+RACE_EVENTS_PER_TICK_MAX = 384
+"""Race events per Done: at most 26 KiB, next to 22 KiB of the others. A zone lets samples wait rather than drop one."""
 
 
 def encode(message: ToZone | ToMain) -> bytes:

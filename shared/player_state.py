@@ -75,15 +75,35 @@ class PlayerState:
     strikes_ms: F64 = _column("f8")
     """(N,) server time at which ``strikes`` was last brought up to date."""
 
-    # --- race progress: travels with the player as well
+    # --- race progress: travels with the player as well, so that neither a border nor a crash costs anyone a lap
     race: I32 = _column("i4", fresh=-1)
-    """(N,) number of the race; -1 outside races."""
+    """(N,) number of the race; -1 outside races. The columns below mean something only inside one."""
+    route: I16 = _column("i2")
+    """(N,) index into the world's routes."""
     gate: I16 = _column("i2")
-    """(N,) next gate of the route."""
+    """(N,) next gate of the lap; on a circuit the number of gates stands for gate 0 as the end of the lap; -1: none."""
     lap: I16 = _column("i2")
     """(N,) laps completed."""
+    told: U8 = _column("u1")
+    """(N,) TOLD_* bits of ``zones/gates.py``: what is told once."""
+    start_ms: F64 = _column("f8")
+    """(N,) server time of the start."""
+    grid: F64 = _column("f8", (2,))
+    """(N, 2) metres: x and z where the racer waits for the start."""
     gate_ms: F64 = _column("f8")
-    """(N,) server time of the last gate."""
+    """(N,) server time of the last gate; of the start before the first."""
+    gate_err_ms: F64 = _column("f8")
+    """(N,) how far ``gate_ms`` may be off."""
+    lap_ms: F64 = _column("f8")
+    """(N,) ``gate_ms`` of gate 0, when the lap began."""
+    lap_err_ms: F64 = _column("f8")
+    """(N,) how far ``lap_ms`` may be off."""
+    wrong_ms: F64 = _column("f8")
+    """(N,) sample time at which wrong way was told last; -inf: not yet."""
+    client_ms: F64 = _column("f8")
+    """(N,) client's clock at ``pos``, of racers only; inf after a server-made move."""
+    lateness_ms: F64 = _column("f8")
+    """(N,) smoothed lateness of a racer's samples against the fastest recent ones: how sure ``offset_ms`` is."""
 
     # --- kiosks: travels with the player as well
     kiosk_ms: F64 = _column("f8", fresh=-np.inf)

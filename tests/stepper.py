@@ -174,11 +174,13 @@ class ShardStepper:
         seed: int = 1,
         audit: bool = True,
         world: World | None = None,
+        static: StaticWorld | None = None,
     ) -> None:
+        """``static`` stands for what the world's own land would give: obstacles and routes made for a test."""
         self.world = world or World("open", seed, size_m)
         land = land_of(self.world)
         self.zone_map = ZoneMap.split(land.size_m, zones, land.load())
-        columns = world_columns(self.world)
+        columns = world_columns(self.world) if static is None else columns_of(static, [])
         self.memory = Memory(Geometry(players + 16, zones), columns, land.size_m)
         self.links: list[InlineZone | SpawnedZone] = []
         try:

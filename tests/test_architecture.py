@@ -34,7 +34,19 @@ MAY_IMPORT = {
 PURE = {
     "shared": {"*"},
     "ipc": {"layout", "control"},
-    "zones": {"anticheat", "border", "encode", "kiosks", "listing", "movement", "rows", "simulation"},
+    "zones": {
+        "anticheat",
+        "border",
+        "encode",
+        "gates",
+        "kiosks",
+        "listing",
+        "movement",
+        "rows",
+        "segments",
+        "simulation",
+        "tracks",
+    },
     "shard": {
         "admission",
         "arrivals",

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Event, Place, PlacedAt, Resume, SetFlags, Tick
+from ipc.control import (
+    MESSAGES_PER_TICK_MAX,
+    Arm,
+    Command,
+    Crossing,
+    Disarm,
+    Event,
+    Place,
+    PlacedAt,
+    Resume,
+    SetFlags,
+    Tick,
+)
 from shared.constants import CELL_M, FLAG_AIRBORNE, FLAG_AWAY, FLAG_GHOST, ROUNDS_MAX
 from shared.messages import PlacedReason
 from shared.player_state import F64, U8, U32, PlayerState
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
-from zones import anticheat, border, kiosks, movement, rows
+from zones import anticheat, border, gates, kiosks, movement, rows
+from zones.tracks import Tracks
 
 Slots = NDArray[np.intp]
 ReadSamples = Callable[[Slots, U32], Any]
@@ -32,6 +45,11 @@ class ZoneWorld:
     static: StaticWorld
     vehicles: tuple[VehicleClass, ...] = VEHICLES
     """Classes of vehicle; ``vehicles`` of ``step`` are indices into it."""
+    tracks: Tracks = field(init=False)
+    """The gates of ``static.routes``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tracks", Tracks.of(self.static.routes))
 
     @property
     def rect_m(self) -> F64:
@@ -75,21 +93,28 @@ def step(
     for command in tick.commands:
         _obey(world, command, tick, slots, generations, state, events)
 
+    referee = gates.Referee(world.tracks, world.vehicles, slots, generations, vehicles, state)
     judged = accepted = 0
     for _round in range(ROUNDS_MAX):
         who = np.flatnonzero(heads != state.tail)
         if not len(who):
             break
         samples = read(slots[who], state.tail[who])
+        admitted = referee.admit(who, samples)
+        who, samples = who[admitted], samples[admitted]
         good = anticheat.judge(state, who, samples, world.zone_map.size_m)
+        began = referee.begin(who[good])
         movement.apply_samples(state, who[good], samples[good], world.static.ground)
+        referee.end(began, samples[good])
         state.tail[who] += np.uint32(1)
         judged += len(who)
         accepted += int(np.count_nonzero(good))
 
+    referee.release(tick.now_ms)
     events.extend(kiosks.verdicts(tick, slots, generations, state))
     due = border.note_leaving(state, world.rect_m, tick.now_ms)
     events.extend(_crossings(world, slots, generations, state, due, MESSAGES_PER_TICK_MAX - len(events)))
+    events.extend(referee.events)  # they have room of their own
     state.home[:] = border.home_cells(state.pos, state.home, world.cells_per_side)
     state.cell[:] = border.listed_cells(state.home, world.rect_m, world.cells_per_side)
     state.tick[:] = tick.tick
@@ -113,6 +138,10 @@ def _obey(
     match command:
         case SetFlags():
             state.flags[index] = (int(state.flags[index]) | command.on) & ~command.off & 0xFF
+        case Arm():
+            gates.arm(state, index, command, world.tracks)
+        case Disarm():
+            gates.disarm(state, index)
         case Resume():
             state.flags[index] &= np.uint8(0xFF ^ (FLAG_AWAY | FLAG_GHOST))
             _start_anew(index, tick, state)
@@ -129,6 +158,7 @@ def _obey(
             else:
                 state.sample_ms[index] = tick.now_ms
                 state.epoch[index] += np.uint32(1)
+            gates.put(state, index, tick.now_ms)
             events.append(_placed_at(command, index, state, command.reason))
 
 

@@ -12,17 +12,23 @@ import numpy as np
 
 from ipc import layout
 from ipc.cell_arena import CellReader, CellWriter
-from ipc.control import Tick
+from ipc.control import Arm, Tick
 from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
 from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
+from shared import player_state
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
+from shared.player_state import PlayerState
+from shared.vehicles import VEHICLES
+from shared.world.route_table import RouteTable
 from shared.world.static_world import StaticWorld
 from shared.world.world import World
 from shared.world.zone_map import ZoneMap
+from zones import gates
 from zones.simulation import ZoneWorld
+from zones.tracks import Tracks
 from zones.zone import Zone
 
 REPEATS = 15
@@ -76,7 +82,7 @@ def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -
 
 def run() -> list[Timing]:
     """All pieces."""
-    return [*_messages(), *_zone(100), *_zone(1000), *_zone(4000)]
+    return [*_messages(), *_zone(100), *_zone(1000), *_zone(4000), *_racers(1000)]
 
 
 def _messages() -> list[Timing]:
@@ -132,6 +138,45 @@ def _zone(players: int) -> list[Timing]:
         for view in views:
             view.release()
         memory.close()
+
+
+def _racers(racers: int) -> list[Timing]:
+    """What races add to a round of samples, by themselves: nobody races, all do, one in fifty passes a gate."""
+    lanes = np.arange(racers, dtype=np.float64)
+    gates_m = np.array([[100.0, 0.0, 100.0, 4096.0], [400.0, 0.0, 400.0, 4096.0], [700.0, 0.0, 700.0, 4096.0]])
+    once = RouteTable(
+        np.array([0, 3], np.int32), gates_m, np.zeros(3), np.array([True]), np.array([9], np.int32), np.array([900.0])
+    )
+    tracks = Tracks.of(once)
+    everybody, ones = np.arange(racers), np.ones(racers, np.uint32)
+    samples = np.zeros(racers, layout.SAMPLE)
+    samples["z"] = lanes
+    state, others = player_state.fresh(racers), player_state.fresh(racers)
+
+    def prepare(passing: int) -> Callable[[], None]:
+        def back() -> None:
+            for row in range(racers):
+                gates.arm(state, row, Arm(row, 1, 1, 0, 0.0), tracks)
+            state.sample_ms[:], state.offset_ms[:], state.client_ms[:] = 1e6, 0.0, 1e6
+            state.pos[:] = np.column_stack((np.where(lanes < passing, 99.0, 50.0), np.zeros(racers), lanes))
+            samples["x"], samples["recv_ms"], samples["t_ms"] = state.pos[:, 0] + 2.0, 1e6 + 50.0, 1e6 + 50.0
+
+        return back
+
+    def judge(who: PlayerState) -> None:
+        referee = gates.Referee(tracks, VEHICLES, everybody, ones, np.zeros(racers, np.uint8), who)
+        referee.admit(everybody, samples)
+        began = referee.begin(everybody)
+        who.pos[:, 0] += 2.0  # what moving them does
+        who.sample_ms += 50.0
+        referee.end(began, samples)
+        referee.release(1e6)
+
+    return [
+        time_piece(f"gates: a round with {racers} players, nobody races", lambda: judge(others)),
+        time_prepared(f"gates: a round with {racers} racers, none at a gate", prepare(0), lambda: judge(state), 40),
+        time_prepared(f"gates: a round with {racers} racers, 20 at a gate", prepare(20), lambda: judge(state), 40),
+    ]
 
 
 class _ZoneBench:

@@ -141,7 +141,10 @@ class Land:
         """Players to expect per chunk, indexed ``[cz, cx]``, in any unit: what ``ZoneMap.split`` divides evenly.
 
         A car meets others on roads: a metre of road counts 1, a spawn point or kiosk 100, open ground 4 per chunk.
+        Without roads players are anywhere.
         """
+        if not self.roads.pieces:
+            return np.ones((self.chunks, self.chunks))
         load = np.full((self.chunks, self.chunks), 4.0)
         x0, z0, x1, z1 = self.roads.ends_m().T
         cx = np.minimum((x0 + x1) / 2.0 // CHUNK_M, self.chunks - 1).astype(np.intp)

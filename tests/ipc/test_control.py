@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 
 from ipc.control import (
     MESSAGES_PER_TICK_MAX,
+    RACE_EVENTS_PER_TICK_MAX,
+    Arm,
     Command,
     Crossing,
+    Disarm,
     Done,
     Event,
+    FalseStart,
     Fault,
+    GateMissed,
+    GatePassed,
+    Implausible,
     KioskVerdict,
     Place,
     PlacedAt,
@@ -30,6 +37,7 @@ from ipc.control import (
     ToMain,
     ToZone,
     UseKiosk,
+    WrongWay,
     decode_to_main,
     decode_to_zone,
     encode,
@@ -45,12 +53,22 @@ SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
 PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
 BITS = st.integers(0, 255)
 NAMES = st.text(max_size=NAME_CHARS_MAX)
+RACES, SMALL = st.integers(0, 2**31 - 1), st.integers(0, 2**15 - 1)
 COMMANDS = (
     PLACES
     | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS)
     | st.builds(Resume, SLOTS, COUNTERS)
     | st.builds(Reidentify, SLOTS, COUNTERS, NAMES, BITS)
     | st.builds(UseKiosk, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+    | st.builds(Arm, SLOTS, COUNTERS, RACES, SMALL, NUMBERS)
+    | st.builds(Disarm, SLOTS, COUNTERS)
+)
+RACE_EVENTS = (
+    st.builds(GatePassed, SLOTS, COUNTERS, RACES, SMALL, SMALL, NUMBERS, NUMBERS)
+    | st.builds(GateMissed, SLOTS, COUNTERS, RACES, SMALL)
+    | st.builds(WrongWay, SLOTS, COUNTERS, RACES)
+    | st.builds(FalseStart, SLOTS, COUNTERS, RACES, NUMBERS)
+    | st.builds(Implausible, SLOTS, COUNTERS, RACES, SMALL, st.text(max_size=60))
 )
 PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
@@ -77,7 +95,7 @@ DONES = st.builds(
     judged=COUNTERS,
     accepted=COUNTERS,
     omitted=SLOTS,
-    events=st.lists(PLACED | CROSSINGS | VERDICTS, max_size=6),
+    events=st.lists(PLACED | CROSSINGS | VERDICTS | RACE_EVENTS, max_size=6),
 )
 READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
 FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
@@ -96,8 +114,17 @@ def test_what_a_zone_says_arrives_as_it_was_said(message: ToMain) -> None:
 
 
 def test_every_command_and_event_is_tried_here() -> None:
-    assert set(get_args(Command)) == {Place, SetFlags, Resume, Reidentify, UseKiosk}
-    assert set(get_args(Event)) == {PlacedAt, Crossing, KioskVerdict}
+    assert set(get_args(Command)) == {Place, SetFlags, Resume, Reidentify, UseKiosk, Arm, Disarm}
+    assert set(get_args(Event)) == {
+        PlacedAt,
+        Crossing,
+        KioskVerdict,
+        GatePassed,
+        GateMissed,
+        WrongWay,
+        FalseStart,
+        Implausible,
+    }
     assert set(get_args(ToZone)) == {Tick, Stop}
     assert set(get_args(ToMain)) == {Ready, Done, Fault}
 
@@ -157,8 +184,15 @@ def test_the_largest_tick_fits_the_pipe(command: Command) -> None:
     ids=["placed", "crossing", "verdict"],
 )
 def test_the_largest_done_fits_the_pipe(event: Event) -> None:
+    """Race events have room of their own; the longest that go together are a gate passed and that it was too soon."""
     big = 2**32 - 1
-    done = Done(63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, [event] * MESSAGES_PER_TICK_MAX)
+    seat, race, lap = (PLAYERS_MAX - 1, big), 2**31 - 1, 2**15 - 1
+    passed = GatePassed(*seat, race, lap, lap, 1.7e12 + 0.1, 1e4 + 0.1)
+    reason = "split of -100000000 ms, this car needs 100000000 ms"
+    events = [event] * MESSAGES_PER_TICK_MAX + [passed, Implausible(*seat, race, lap, reason)] * (
+        RACE_EVENTS_PER_TICK_MAX // 2
+    )
+    done = Done(63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, events)
     assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
 
 

@@ -303,7 +303,7 @@ def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[
     else:
         player["flags"] &= ~(FLAG_AWAY | FLAG_GHOST)
     player.update(sample_ms=now_ms, epoch=player["epoch"] + 1)
-    if isinstance(command, Resume) or command.fresh:
+    if isinstance(command, Resume) or (isinstance(command, Place) and command.fresh):
         player.update(seq=-1, offset_ms=inf)
     (x, y, z), (vx, _, vz) = player["pos"], player["vel"]
     return [
