@@ -54,12 +54,15 @@ class Case:
     twin: int
     client: Honest
     began_ms: float = math.nan
+    deed_ms: float = math.nan
+    """When the first sample was sent that an honest client would not have sent."""
     mitigated_ms: float = math.nan
     """From the first sample that cheats to the first thing that the server did, the way of the sample included."""
     removed_ms: float = math.nan
-    invalidated_ms: float = math.nan
+    invalidated: int = 0
     struck: float = 0.0
     set_backs: Counter[str] = field(default_factory=Counter)
+    reproaches: Counter[str] = field(default_factory=Counter)
     late: int = 0
     lead_m: float = -math.inf
     """Most that the car was ahead of its twin."""
@@ -91,6 +94,8 @@ class Found:
     """The most that any of them ever was ahead."""
     extra_m: float
     set_backs: Counter[str]
+    reproaches: Counter[str]
+    """Samples that gave strikes, by check."""
     late: int
     strikes: float
     """Mean per case."""
@@ -203,6 +208,10 @@ class _Run:
                     client.deed()
                 if claims:
                     sent[slot] = claims
+        for cases in self._cases:
+            for case in cases:
+                if math.isnan(case.deed_ms) and not math.isnan(case.client.deed_s):
+                    case.deed_ms = self.now_ms
         turn = 0
         while sent:
             who = np.array(list(sent), np.intp)
@@ -250,6 +259,10 @@ class _Run:
             if slot in by_slot and not math.isnan(by_slot[slot].began_ms):
                 by_slot[slot].struck += float(happened.struck[slot])
                 self._act(by_slot[slot])
+        for slot, check in happened.reproaches:
+            if slot in by_slot and not math.isnan(by_slot[slot].began_ms):
+                by_slot[slot].reproaches[check] += 1
+                self._act(by_slot[slot])
         for verdict in happened.verdicts:
             case = by_slot.get(verdict.slot)
             if verdict.kind == "removed":
@@ -261,17 +274,17 @@ class _Run:
                 continue
             self._act(case)
             if verdict.kind == "removed":
-                case.removed_ms = self.now_ms - case.began_ms
+                case.removed_ms = self.now_ms - (case.began_ms if math.isnan(case.deed_ms) else case.deed_ms)
             elif verdict.kind == "invalidated":
-                case.invalidated_ms = self.now_ms - case.began_ms
+                case.invalidated += 1
             elif verdict.kind == "late":
                 case.late += 1
             else:
                 case.set_backs[verdict.check] += 1
 
     def _act(self, case: Case) -> None:
-        if math.isnan(case.mitigated_ms) and not math.isnan(case.client.deed_s):
-            case.mitigated_ms = self.now_ms - case.began_ms - 1000.0 * case.client.deed_s
+        if math.isnan(case.mitigated_ms) and not math.isnan(case.deed_ms):
+            case.mitigated_ms = self.now_ms - case.deed_ms
 
     def _compare(self) -> None:
         """How far everybody has come since the cheating began, along their headings, in positions of the server."""
@@ -300,8 +313,10 @@ def _sum_up(technique: Technique, cases: Sequence[Case]) -> Found:
     removed = [case.removed_ms for case in cases if not math.isnan(case.removed_ms)]
     gains_m = [case.ahead_m for case in cases]
     set_backs: Counter[str] = Counter()
+    reproaches: Counter[str] = Counter()
     for case in cases:
         set_backs.update(case.set_backs)
+        reproaches.update(case.reproaches)
     lead_m = max(case.lead_m for case in cases)
     extra_m = max(case.extra_m for case in cases)
     return Found(
@@ -316,6 +331,7 @@ def _sum_up(technique: Technique, cases: Sequence[Case]) -> Found:
         lead_m=lead_m,
         extra_m=extra_m,
         set_backs=set_backs,
+        reproaches=reproaches,
         late=sum(case.late for case in cases),
         strikes=fmean(case.struck for case in cases),
         removed=len(removed),

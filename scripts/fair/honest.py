@@ -47,6 +47,8 @@ class Row:
     """Placed after a stall beyond the bank, without reproach."""
     strikes: float = 0.0
     """Sum of all that were given."""
+    reproaches: Counter[str] = field(default_factory=Counter)
+    """Samples that gave them, by check."""
     moved: int = 0
     """Server-made moves that the harness asked for: resumes and placements."""
     handoffs: int = 0
@@ -220,6 +222,8 @@ class _Run:
                 row.late += 1
             else:
                 row.set_backs[verdict.check] += 1
+        for slot, check in happened.reproaches:
+            rows[self._of[slot]].reproaches[check] += 1
         for placed in happened.placed:
             self.clients.tell(placed, now_ms)
         if happened.struck.any():

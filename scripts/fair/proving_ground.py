@@ -30,7 +30,7 @@ NEAR_M: Final = 2.2
 """A car nearer than this to a solid is looked at closely: a step at 70 m/s and 60 Hz, and half its width."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ProvingGround:
     """A square world with its solids, and what drivers need to know of it."""
 

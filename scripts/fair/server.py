@@ -34,6 +34,8 @@ class Happened:
 
     placed: list[PlacedAt] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    reproaches: list[tuple[int, str]] = field(default_factory=list)
+    """(slot, check) of what gave strikes."""
     struck: F64 = field(default_factory=lambda: np.empty(0))
     """(N,) strikes added."""
     handed_off: list[int] = field(default_factory=list)
@@ -105,6 +107,7 @@ class Server:
             events = self._step(zone, tick)
             happened.placed += verdicts.placements(events)
             happened.verdicts += verdicts.verdicts(events)
+            happened.reproaches += verdicts.reproaches(events)
             for crossing in verdicts.crossings(events):
                 self._requests[crossing.slot] = crossing.target
         happened.struck = np.maximum(verdicts.strikes(self.state) - before, 0.0)

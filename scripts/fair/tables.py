@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from scripts.fair.dishonest import Found
@@ -89,6 +89,7 @@ def honest_table(rows: Sequence[Row]) -> Table:
         "by check",
         "late",
         "strikes",
+        "for",
     )
     summed = total(rows)
     ordered = [row for row in rows if row.promised] + [summed] + [row for row in rows if not row.promised]
@@ -119,13 +120,19 @@ def detection_table(found: Sequence[Found], refused: Sequence[tuple[str, str]]) 
 def as_json(rows: Sequence[Row], found: Sequence[Found], refused: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Everything as plain data."""
     return {
-        "honest": [{**asdict(row), "set_backs_per_1000_minutes": per_thousand(row)} for row in rows],
-        "total": {**asdict(total(rows)), "set_backs_per_1000_minutes": per_thousand(total(rows))},
-        "cheats": [asdict(each) for each in found],
+        "honest": [{**_plain(row), "set_backs_per_1000_minutes": per_thousand(row)} for row in rows],
+        "total": {**_plain(total(rows)), "set_backs_per_1000_minutes": per_thousand(total(rows))},
+        "cheats": [_plain(each) for each in found],
         "refused": dict(refused),
         "not_judged_here": list(NOT_JUDGED),
         "faults": faults(rows),
     }
+
+
+def _plain(record: Row | Found) -> dict[str, Any]:
+    """Fields as JSON knows them: ``asdict`` would rebuild a Counter from its pairs, and count those."""
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
 def _worst(rows: Sequence[Row]) -> list[Row]:
@@ -144,6 +151,7 @@ def _honest_row(row: Row) -> tuple[str, ...]:
         _counts(row.set_backs) or "-",
         str(row.late),
         f"{row.strikes:.1f}",
+        _counts(row.reproaches) or "-",
     )
 
 
@@ -154,7 +162,8 @@ def _found_row(found: Found) -> tuple[str, ...]:
             reaction += f" ({found.mitigated} of {found.cases})"
     else:
         reaction = "ignored at once" if found.ignored else "none"
-    by = _counts(found.set_backs + Counter(late=found.late)) or ("strikes" if found.strikes > 0.0 else "-")
+    struck = "strikes for " + _names(found.reproaches) if found.reproaches else ""
+    by = "; ".join(filter(None, (_counts(found.set_backs + Counter(late=found.late)), struck))) or "-"
     removed = "-"
     if found.removed_s is not None:
         removed = f"{found.removed_s:.1f} s"
@@ -177,6 +186,10 @@ def _found_row(found: Found) -> tuple[str, ...]:
 
 def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common() if count)
+
+
+def _names(counts: Counter[str]) -> str:
+    return ", ".join(name for name, _ in counts.most_common())
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -73,6 +73,15 @@ def verdicts(events: Sequence[Any]) -> list[Verdict]:
     return found
 
 
+def reproaches(events: Sequence[Any]) -> list[tuple[int, str]]:
+    """(slot, check) of samples that gave strikes, as far as the zone tells: it leaves some out when there are many."""
+    return [
+        (int(event.slot), str(event.check))
+        for event in events
+        if not isinstance(event, PlacedAt) and getattr(event, "check", None) and getattr(event, "strikes", 0.0) > 0.0
+    ]
+
+
 def strikes(state: PlayerState) -> NDArray[np.float64]:
     """(N,) the score as it stands in the column, for the counting of what is added."""
     return state.strikes.copy()
