@@ -135,7 +135,7 @@ class _Run:
             Place(slot, GENERATION, float(cars.x[slot]), float(cars.z[slot]), float(yaw[slot]), "enter", fresh=True)
             for slot in range(count)
         ]
-        self._racing = np.flatnonzero(rng.random(count) < 0.5)
+        self._racing = np.flatnonzero(rng.random(count) < column("racing"))
 
     def tick(self) -> None:
         """Frames of one period and the tick at its end; or, when main is late, of several."""
@@ -146,12 +146,11 @@ class _Run:
             self.server.front.receive(self.clients.wire, due_ms, self.server.state.tail)
             woke_ms = self._frames(LATE_TICKS)
             self.server.front.receive(self.clients.wire, woke_ms, self.server.state.tail, stood_ms=woke_ms)
-            stood_ms = woke_ms - due_ms
-            self._judge(due_ms, woke_ms, late_ms=stood_ms)  # what was due at first, then the schedule begins anew
-            self._judge(woke_ms, woke_ms, late_ms=stood_ms)
+            self._judge(due_ms, woke_ms)  # what was due at first, then the schedule begins anew
+            self._judge(woke_ms, woke_ms)
         else:
             self.server.front.receive(self.clients.wire, due_ms, self.server.state.tail)
-            self._judge(due_ms, due_ms, 0.0)
+            self._judge(due_ms, due_ms)
 
     def rows(self) -> list[Row]:
         """The counts so far."""
@@ -196,7 +195,7 @@ class _Run:
         if self.ticks == round(ENTERED_MS / PERIOD_MS):
             self._commands += [SetFlags(slot, GENERATION, FLAG_RACING, 0) for slot in self._racing.tolist()]
 
-    def _judge(self, tick_ms: float, sent_ms: float, late_ms: float) -> None:
+    def _judge(self, tick_ms: float, sent_ms: float) -> None:
         late = set()
         if self._kind == "zone late":
             if self.ticks == self._next_late:
@@ -206,7 +205,7 @@ class _Run:
             if self.ticks < self._late_until:
                 late = {self._late_zone}
         commands, self._commands = self._commands, []
-        self._take(self.server.tick(tick_ms, commands, late, late_ms), sent_ms)
+        self._take(self.server.tick(tick_ms, commands, late), sent_ms)
 
     def _take(self, happened: Happened, now_ms: float) -> None:
         rows = self._rows

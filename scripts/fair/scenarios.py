@@ -40,6 +40,8 @@ class Scenario:
     """Server-made moves, up to MOVES_MOST in as many ticks."""
     body_m: float = BODY_M
     """How far the car's body keeps its centre off everything solid."""
+    racing: float = 0.5
+    """Share of the drivers who race, and so have the smaller bank."""
     promised: bool = True
     """False: shown, but not part of what is promised; see the note."""
     note: str = ""
@@ -64,9 +66,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("30 Hz", hz=30),
     Scenario("10 Hz", hz=10),
     Scenario("10 Hz, centre 0.1 m off", hz=10, body_m=0.1),
-    Scenario("1 Hz", hz=1),
+    Scenario("1 Hz", hz=1, racing=0.0),
+    Scenario("1 Hz, racing", hz=1, racing=1.0),
     Scenario("60 Hz, thinned", hz=60),
-    Scenario("20 Hz, hidden tab 1 Hz", hidden_every_s=15.0, hidden_s=8.0),
+    Scenario("20 Hz, hidden tab 1 Hz", hidden_every_s=15.0, hidden_s=8.0, racing=0.0),
+    Scenario("the same, racing", hidden_every_s=15.0, hidden_s=8.0, racing=1.0),
     Scenario("clock +500 ppm", skew_ppm=500.0),
     Scenario("clock -500 ppm, +24 h", skew_ppm=-500.0, offset_ms=DAY_MS),
     Scenario("clock stepped 1 s", clock_step_every_s=20.0, clock_step_ms=1000.0, offset_ms=DAY_MS),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ipc.control import Command, PlacedAt, Seat, Tick
 from scripts.fair import verdicts
 from scripts.fair.front import Front
+from scripts.fair.lateness import Leniency
 from scripts.fair.verdicts import Verdict
 from shared.player_state import F64, U8, PlayerState, fresh
 from shared.vehicles import VEHICLES, VehicleClass
@@ -22,10 +23,6 @@ from zones.simulation import ZoneWorld, step
 
 PERIOD_MS: Final = 50.0
 GENERATION: Final = 1
-LATE_MEMORY_MS: Final = 1000.0
-CROWD_LEAST: Final = 20
-CROWD_SHARE: Final = 0.2
-"""So many players flagged in one tick, and such a share of all, cannot all be cheats."""
 
 
 @dataclass(slots=True)
@@ -66,27 +63,20 @@ class Server:
         self._requests: dict[int, int] = {}
         self._kept: list[Command] = []
         """Commands for players whose zone is late."""
-        self._late_ms = 0.0
-        """By how much main stood still within the last second."""
-        self._late_at_ms = -np.inf
-        self._fault_at_ms = -np.inf
-        """When main or a zone was late by more than a period."""
+        self._leniency = Leniency(PERIOD_MS)
         self.number = 0
 
     def remove(self, slot: int) -> None:
         """The player's connection was closed for good."""
         self.zone[slot] = -1
 
-    def tick(
-        self, now_ms: float, commands: Iterable[Command], late: Iterable[int] = (), late_ms: float = 0.0
-    ) -> Happened:
-        """One tick of all zones but those that are ``late``, which go on later. ``late_ms``: main itself was late."""
+    def tick(self, now_ms: float, commands: Iterable[Command], late: Iterable[int] = ()) -> Happened:
+        """One tick of all zones but those that are ``late``, which go on later."""
         self.number += 1
         happened = Happened()
         before = verdicts.strikes(self.state)
-        self._note_lateness(now_ms, late_ms, bool(set(late)))
-        forgive = self._forgive(now_ms)
         idle = set(range(len(self.worlds))) - set(late)
+        self._leniency.begin(now_ms, idle, int(np.count_nonzero(self.zone >= 0)))
         adopted, released = self._hand_off(idle)
         happened.handed_off = [slot for seats in adopted.values() for slot, _ in seats]
         routed: dict[int, list[Command]] = defaultdict(list)
@@ -102,7 +92,13 @@ class Server:
             if zone not in idle:
                 continue
             tick = verdicts.make_tick(
-                self.number, now_ms, adopted[zone], released[zone], routed[zone], self._late_ms, forgive
+                self.number,
+                now_ms,
+                adopted[zone],
+                released[zone],
+                routed[zone],
+                self._leniency.late_ms(zone),
+                self._leniency.forgive,
             )
             events = self._step(zone, tick)
             happened.placed += verdicts.placements(events)
@@ -110,23 +106,9 @@ class Server:
             happened.reproaches += verdicts.reproaches(events)
             for crossing in verdicts.crossings(events):
                 self._requests[crossing.slot] = crossing.target
+        self._leniency.flagged(verdicts.flagged(self.state))
         happened.struck = np.maximum(verdicts.strikes(self.state) - before, 0.0)
         return happened
-
-    def _note_lateness(self, now_ms: float, late_ms: float, zone_late: bool) -> None:
-        if now_ms - self._late_at_ms > LATE_MEMORY_MS:
-            self._late_ms = 0.0
-        if late_ms >= self._late_ms and late_ms > 0.0:
-            self._late_ms, self._late_at_ms = late_ms, now_ms
-        if late_ms > PERIOD_MS or zone_late:
-            self._fault_at_ms = now_ms
-
-    def _forgive(self, now_ms: float) -> bool:
-        """Whether strikes of the last tick are our own fault: main's rule, see there."""
-        flagged = verdicts.flagged(self.state)
-        online = int(np.count_nonzero(self.zone >= 0))
-        many = flagged >= CROWD_LEAST and flagged > CROWD_SHARE * online
-        return many or now_ms - self._fault_at_ms <= LATE_MEMORY_MS
 
     def _hand_off(self, idle: set[int]) -> tuple[dict[int, list[Seat]], dict[int, list[Seat]]]:
         adopted: dict[int, list[Seat]] = defaultdict(list)

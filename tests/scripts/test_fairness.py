@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipc.control import Place, PlacedAt
+from ipc.control import Command, Place, PlacedAt
 from scripts import fairness
 from scripts.fair import honest
 from scripts.fair.cars import Cars
 from scripts.fair.clients import FRAME_MS, Clients, Habits
 from scripts.fair.honest import Row, drive
+from scripts.fair.lateness import Leniency
 from scripts.fair.line import Line
 from scripts.fair.proving_ground import ProvingGround
 from scripts.fair.scenarios import SCENARIOS, SERVERS, Scenario
-from scripts.fair.server import GENERATION, PERIOD_MS, Server
+from scripts.fair.server import GENERATION, PERIOD_MS, Happened, Server
 from scripts.fair.tables import faults, total
 
 CI_MINUTES = fairness.MINUTES / 50.0
@@ -211,15 +212,37 @@ def test_who_was_removed_is_nobodys_member() -> None:
 
 def test_main_that_stands_still_ticks_twice_when_it_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tick that was due, and then one at the present time: after that the schedule begins anew."""
-    times: list[tuple[float, float]] = []
+    times: list[float] = []
     tick = Server.tick
 
-    def noted(self: Server, now_ms: float, commands: object, late: object = (), late_ms: float = 0.0) -> object:
-        times.append((now_ms, late_ms))
-        return tick(self, now_ms, commands, late, late_ms)  # type: ignore[arg-type]
+    def noted(self: Server, now_ms: float, commands: list[Command], late: set[int]) -> Happened:
+        times.append(now_ms)
+        return tick(self, now_ms, commands, late)
 
     monkeypatch.setattr(Server, "tick", noted)
     drive([Scenario("main late", server="main late")], 2, 0.2, 1)
-    gaps = Counter(np.diff([now_ms for now_ms, _ in times]).round().tolist())
-    assert set(gaps) == {PERIOD_MS, honest.LATE_TICKS * PERIOD_MS}
-    assert [late_ms for _, late_ms in times if late_ms] == [200.0, 200.0]
+    gaps = Counter(np.diff(times).round().tolist())
+    assert gaps == {PERIOD_MS: len(times) - 2, honest.LATE_TICKS * PERIOD_MS: 1}
+
+
+def test_lateness_is_remembered_for_a_second_and_forgiven() -> None:
+    leniency = Leniency(PERIOD_MS)
+    told = []
+    for now_ms in (0.0, 50.0, 300.0, 350.0, 1250.0, 1300.0, 1350.0):
+        leniency.begin(now_ms, [0, 1] if now_ms != 1250.0 else [1], 100)
+        told.append((leniency.late_ms(0), leniency.late_ms(1), leniency.forgive))
+    assert told[:2] == [(0.0, 0.0, False)] * 2
+    assert told[2] == told[3] == (200.0, 200.0, True)
+    assert told[4] == (200.0, 850.0, True), "zone 0 got no tick"
+    assert told[5] == (900.0, 850.0, True)
+
+
+@pytest.mark.parametrize(("flagged", "members", "forgive"), [(20, 99, True), (20, 100, False), (19, 19, False)])
+def test_many_flagged_at_once_are_forgiven(flagged: int, members: int, forgive: bool) -> None:
+    leniency = Leniency(PERIOD_MS)
+    leniency.begin(0.0, [0], members)
+    leniency.flagged(flagged)
+    leniency.begin(50.0, [0], members)
+    assert leniency.forgive is forgive
+    leniency.begin(100.0, [0], members)
+    assert not leniency.forgive
