@@ -7,6 +7,7 @@ over or it is removed. Nothing here judges: the result says what happened, in th
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import random
 import time
@@ -42,7 +43,7 @@ from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.land import land_of
 from shared.world.prop_table import CIRCLE
 from shared.world.static_world import StaticWorld
-from shared.world.world import World
+from shared.world.world import World, WorldFault
 
 PERIOD_S: Final = 0.05
 WARM_UP_S: Final = 8.0
@@ -176,7 +177,7 @@ class CheatBot:
             self._target = min(
                 self._solids_at, key=lambda at: math.hypot(at[0] - client.x, at[1] - client.z), default=None
             )
-            if self._target is None:
+            if self._target is None and not self.outcome.note:
                 self.outcome.note = "nothing solid in this world"
         elif isinstance(client, BorderBlinker):
             border_x = min(self._borders_x, key=lambda x: abs(x - client.x), default=math.nan)
@@ -243,7 +244,10 @@ class CheatBot:
         self._size_m = float(welcome.world.size_m)
         self._borders_x = sorted({x for x0, _, x1, _ in welcome.zones for x in (x0, x1) if 0.0 < x < self._size_m})
         if self.client.where == "wall":
-            self._solids_at = solid_places(World(welcome.world.preset, welcome.world.seed, welcome.world.size_m))
+            try:
+                self._solids_at = solid_places(World(welcome.world.preset, welcome.world.seed, welcome.world.size_m))
+            except WorldFault:
+                self.outcome.note = f"no such world here: {welcome.world.preset}"
 
     def _was_placed(self, placed: PlacedPayload) -> None:
         self.client.place(placed.x, placed.z, placed.yaw, placed.vx, placed.vz, placed.epoch)
@@ -312,6 +316,7 @@ def move_of(claim: Claim) -> Move:
     )
 
 
+@functools.cache
 def solid_places(world: World) -> list[tuple[float, float]]:
     """Middles of walls and buildings of a world, in metres: what a cheat that drives through things looks for."""
     solids = StaticWorld.of(land_of(world)).solids
