@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from scripts.bots.cheat import cheat_all, cheat_table
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.report import table
 from scripts.bots.tally import Tally
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     try:
         flags = _parser().parse_args(sys.argv[1:] if argv is None else argv)
         specs = _specs(flags, _signing_keys(flags.token_secret_file, env))
+        if flags.cheats:
+            return _run_cheats(specs[0], as_json=flags.json)
         _raise_descriptor_limit(specs[0].bots)
         tally = _run_here(specs[0]) if len(specs) == 1 else _run_processes(specs)
         if not tally.connected_most and tally.disconnects:
@@ -79,6 +82,18 @@ def _run_here(spec: FleetSpec) -> Tally:
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(run())
+
+
+def _run_cheats(spec: FleetSpec, as_json: bool) -> int:
+    """One cheat per technique, for ``--seconds`` after a warm-up. Raises SwarmFault when none could connect."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        outcomes = runner.run(cheat_all(spec.url, spec.secret, spec.issuer, spec.audience, spec.seconds, spec.seed))
+    if all(outcome.note.startswith("not connected") for outcome in outcomes):
+        raise SwarmFault(f"--url: no bot could connect to {spec.url}: {outcomes[0].note}")
+    print(cheat_table(outcomes), file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps([outcome.as_dict() for outcome in outcomes]))
+    return 0
 
 
 def _run_processes(specs: Sequence[FleetSpec]) -> Tally:
@@ -206,6 +221,7 @@ def _parser() -> _Parser:
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
+    add("--cheats", action="store_true", help="one cheat per technique in place of honest bots; 0 when they have run")
     add("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
     add(
         "--token-secret-file",
