@@ -17,6 +17,7 @@ from ipc.layout import Geometry
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.denylist import DenyList
+from shard.evidence import EvidenceLog
 from shard.gateway import Gateway, listen, make_doors
 from shard.keys import KeyStore
 from shard.memory import Memory
@@ -51,7 +52,7 @@ def run(config: Config, keys: KeyStore) -> int:
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(config.world.size_m, config.zones)
-        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES)
+        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES, config.anticheat)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -66,6 +67,8 @@ def run(config: Config, keys: KeyStore) -> int:
             config.max_players,
             audit=config.debug,
         )
+        if config.evidence is not None:
+            realm.conduct.evidence = stack.enter_context(closing(open_evidence(config)))
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
 
@@ -131,6 +134,15 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     except Exception:
         log.exception("the shard cannot go on")
     return EXIT_FAILED
+
+
+def open_evidence(config: Config) -> EvidenceLog:
+    """The record of verdicts. Raises StartFault when the file cannot be written."""
+    assert config.evidence is not None, "ask for it with --evidence"
+    try:
+        return EvidenceLog(config.evidence, config.anticheat)
+    except OSError as fault:
+        raise StartFault(f"--evidence: {config.evidence}: {fault.strerror}") from None
 
 
 async def _see_out(config: Config, gateway: Gateway) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from ipc.control import Done, Place, PlacedAt, Resume, Seat, SetFlags
+from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
+from shard.conduct import Conduct
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
 from shard.slots import SlotPool
@@ -96,6 +97,9 @@ class Realm:
         self._by_slot: dict[int, Occupant] = {}
         self._waiting: dict[str, tuple[Entry, Client]] = {}
         """Players who will enter as soon as a slot is rested and their last body is gone: nobody has two."""
+        self.conduct = Conduct(memory)
+        self.removed: list[str] = []
+        """Players whom the anti-cheat removes: whoever runs the sessions takes them from here after each tick."""
         self._freed: list[Seat] = []
         self._spawned = 0
 
@@ -213,6 +217,9 @@ class Realm:
         for placed in committed.placed:
             self._placed(placed, done.tick)
         self._freed += committed.freed
+        self.conduct.take(done, committed.verdicts, self.barrier.leniency)
+        for sanction in committed.sanctions:
+            self._sanctioned(sanction)
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""
@@ -266,10 +273,21 @@ class Realm:
                 reason=event.reason,
                 vx=event.vx,
                 vz=event.vz,
+                seq=event.seq,
+                check=event.check,
             )
         )
         if event.reason in ("enter", "resume"):
             self.fanout.watch(event.slot, occupant.client)
+
+    def _sanctioned(self, sanction: Sanction) -> None:
+        occupant = self._by_slot.get(sanction.slot)
+        if occupant is None or occupant.generation != sanction.generation or occupant.leaving:
+            return
+        self.conduct.sanctioned(sanction, occupant.entry.player)
+        if sanction.step == "removed" and occupant.entry.player not in self.removed:
+            self.removed.append(occupant.entry.player)
+            self.conduct.removed(occupant.entry.player, sanction.score)
 
     def _next_spawn(self) -> Pose:
         self._spawned += 1

@@ -15,6 +15,7 @@ from shard.clock import ServerClock
 from shard.realm import Realm
 from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
+from shared.thresholds import Mode
 from shared.vehicles import VehicleClass
 from shared.world.zone_map import ZoneMap
 from zones.worker import ZoneSpec
@@ -30,11 +31,16 @@ class Fleet:
     """The zone processes of one shard."""
 
     def __init__(
-        self, instance: str, geometry: Geometry, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]
+        self,
+        instance: str,
+        geometry: Geometry,
+        zone_map: ZoneMap,
+        vehicles: tuple[VehicleClass, ...],
+        anticheat: Mode = "enforce",
     ) -> None:
         """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
         self.handles = [
-            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid()))
+            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid(), anticheat=anticheat))
             for zone in range(geometry.zones)
         ]
 

@@ -21,6 +21,7 @@ from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
 from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
+from shared.thresholds import Mode
 from shared.vehicles import VEHICLES
 from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
@@ -44,11 +45,12 @@ class Link(Protocol):
 class InlineZone:
     """A zone in this process. Messages pass the real codec, so nothing crosses that a pipe would not carry."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
+    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap, anticheat: Mode = "off") -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._clock = 0
-        self.zone = Zone(ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m)), *self._views, self._read_clock)
+        world = ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m), anticheat=anticheat)
+        self.zone = Zone(world, *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -81,8 +83,9 @@ class InlineZone:
 class SpawnedZone:
     """A zone in a process of its own, over a real pipe."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
-        self.handle = ZoneHandle(ZoneSpec(memory.instance, zone, memory.geometry, zone_map, VEHICLES, os.getpid()))
+    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap, anticheat: Mode = "off") -> None:
+        spec = ZoneSpec(memory.instance, zone, memory.geometry, zone_map, VEHICLES, os.getpid(), anticheat=anticheat)
+        self.handle = ZoneHandle(spec)
 
     def send(self, tick: Tick) -> None:
         self.handle.send(tick)
@@ -132,6 +135,7 @@ def payload_of(frame: bytes) -> bytes:
 class ShardStepper:
     """A shard without sockets and clock: ``step`` is one tick.
 
+    ``anticheat`` is off where cars are moved about as a test needs them.
     ``zones_in``: "thread" runs zones in this process, "process" spawns them; the same scenario gives the same ticks.
     """
 
@@ -143,6 +147,7 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        anticheat: Mode = "off",
     ) -> None:
         self.world = World("open", seed, size_m)
         self.zone_map = ZoneMap.split(size_m, zones)
@@ -151,9 +156,9 @@ class ShardStepper:
         try:
             for zone in range(zones):
                 if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map))
+                    self.links.append(InlineZone(self.memory, zone, self.zone_map, anticheat))
                 else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map))
+                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map, anticheat))
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)

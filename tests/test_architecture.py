@@ -34,7 +34,18 @@ MAY_IMPORT = {
 PURE = {
     "shared": {"*"},
     "ipc": {"layout", "control"},
-    "zones": {"anticheat", "border", "encode", "listing", "movement", "rows", "simulation"},
+    "zones": {
+        "anticheat",
+        "border",
+        "checks",
+        "encode",
+        "listing",
+        "movement",
+        "rows",
+        "simulation",
+        "sweep",
+        "verdicts",
+    },
     "shard": {
         "admission",
         "auth",
@@ -43,6 +54,7 @@ PURE = {
         "config",
         "fanout",
         "handoff",
+        "leniency",
         "line",
         "presence",
         "session",

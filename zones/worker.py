@@ -22,6 +22,7 @@ from ipc.control import Done, Fault, Ready, Stop, ToMain, ToZone, decode_to_zone
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
+from shared.thresholds import DEFAULT, Mode, Thresholds
 from shared.vehicles import VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
@@ -42,6 +43,8 @@ class ZoneSpec:
     zone_map: ZoneMap
     vehicles: tuple[VehicleClass, ...]
     main_pid: int
+    limits: Thresholds = DEFAULT
+    anticheat: Mode = "enforce"
 
 
 def main(spec: ZoneSpec, connection: Connection) -> None:
@@ -83,7 +86,9 @@ def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
         stack.callback(opened.close)
     for view in views:
         stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
-    world = ZoneWorld(spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles)
+    world = ZoneWorld(
+        spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles, spec.limits, spec.anticheat
+    )
     return Zone(world, *views, time.monotonic_ns)
 
 
