@@ -112,6 +112,8 @@ class Sanction(_Control, frozen=True):
     generation: int
     step: Literal["logged", "ghosted", "removed"]
     score: float
+    observed: bool = False
+    """Nothing is done about it."""
 
 
 class Crossing(_Control, frozen=True):

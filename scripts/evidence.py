@@ -42,7 +42,7 @@ def svg(record: dict[str, Any]) -> str:
         f"server late by {record['late_ms']:.0f} ms",
     ]
     body = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{PIXELS}" height="{PIXELS}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{PIXELS}" height="{PIXELS}"',
         f'viewBox="{left:.3f} {top:.3f} {edge:.3f} {edge:.3f}" font-family="DejaVu Sans, sans-serif">',
         f"<title>{escape(title)}</title>",
         f'<rect x="{left:.3f}" y="{top:.3f}" width="{edge:.3f}" height="{edge:.3f}" fill="#f6f3ea"/>',

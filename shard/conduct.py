@@ -40,9 +40,10 @@ class Conduct:
 
     def sanctioned(self, sanction: Sanction, player: str) -> None:
         """A player passed a threshold of strikes."""
-        if sanction.step == "removed":
+        if sanction.step == "removed" and not sanction.observed:
             return  # told in every Done until it is so; ``removed`` logs it once
-        extra = {"player": player, "score": round(sanction.score, 1), "step": sanction.step}
+        step = f"would be {sanction.step}" if sanction.observed else sanction.step
+        extra = {"player": player, "score": round(sanction.score, 1), "step": step}
         log.warning("player flagged", extra=extra)
 
     def removed(self, player: str, score: float) -> None:

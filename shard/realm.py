@@ -285,7 +285,7 @@ class Realm:
         if occupant is None or occupant.generation != sanction.generation or occupant.leaving:
             return
         self.conduct.sanctioned(sanction, occupant.entry.player)
-        if sanction.step == "removed" and occupant.entry.player not in self.removed:
+        if sanction.step == "removed" and not sanction.observed and occupant.entry.player not in self.removed:
             self.removed.append(occupant.entry.player)
             self.conduct.removed(occupant.entry.player, sanction.score)
 

@@ -86,6 +86,8 @@ class PlayerState:
     """(N,) speed that the client claimed then."""
     air_ms: F64 = _column("f8")
     """(N,) how long the car has been in the air."""
+    placed_ms: F64 = _column("f8")
+    """(N,) server time at which the player was last told of another epoch."""
     due: F64 = _column("f8")
     """(N,) strikes of the last tick, counted in the next one unless main says that it was our fault."""
     strikes: F64 = _column("f8")

@@ -67,6 +67,10 @@ class Thresholds:
     body_m: float = 0.9
     """Half a car's width: an honest car's middle stays this far away from everything solid."""
 
+    # --- placements
+    answer_ms: float = 2000.0
+    """A client that still stamps its moves with another epoch after this long is placed again: it has lost the word."""
+
     # --- bounds, ground and flight
     bounds_m: float = 5.0
     """Nearer beyond the world's edge samples are ignored; further out the car is put back."""

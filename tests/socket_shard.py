@@ -34,6 +34,7 @@ from shared.messages import (
     decode_server,
     encode,
 )
+from shared.thresholds import Mode
 from tests.stepper import PERIOD_MS, ShardStepper
 
 SECRET = "a secret for tests that is long enough"
@@ -60,8 +61,9 @@ class SocketShard(ShardStepper):
         flags: Sequence[str] = (),
         keys: KeyStore | None = None,
         rules: HouseRules | None = None,
+        anticheat: Mode = "off",
     ) -> None:
-        super().__init__(zones=zones, size_m=size_m, players=players)
+        super().__init__(zones=zones, size_m=size_m, players=players, anticheat=anticheat)
         self.clock = ServerClock()
         argv = ["--dev", "--port", "0", "--world-size", str(size_m), "--zones", str(zones), *flags]
         config = parse_config(argv, {})
@@ -91,9 +93,10 @@ class SocketShard(ShardStepper):
         flags: Sequence[str] = (),
         keys: KeyStore | None = None,
         rules: HouseRules | None = None,
+        anticheat: Mode = "off",
     ) -> AsyncIterator[SocketShard]:
         """A shard that accepts connections."""
-        with cls(zones, size_m, players, flags, keys, rules) as shard:
+        with cls(zones, size_m, players, flags, keys, rules, anticheat) as shard:
             await shard.gateway.open()
             try:
                 yield shard

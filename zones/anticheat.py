@@ -100,6 +100,7 @@ def moved_by_server(rules: Rules, state: PlayerState, index: int, class_: int, n
     state.clock_ms[row] = checks.clock_credit_ms(state.clock_ms[row], real_ms, rules.limits)
     state.heard_ms[row] = np.maximum(state.heard_ms[row], now_ms)
     state.late_m[row], state.air_ms[row], state.span_ms[row] = 0.0, 0.0, np.inf
+    state.placed_ms[row] = now_ms
     if fresh:
         state.t_ms[row], state.clock_ms[row] = np.inf, rules.limits.clock_lead_ms
 
@@ -150,6 +151,7 @@ class Judge:
         good: Mask = current & (beyond_m == 0.0)
         if rules.mode == "off":
             return Ruling(good, samples)
+        self._place_again(who, samples)
         out = np.flatnonzero(current & (beyond_m > rules.limits.bounds_m))
         if len(out):
             self._set_back("bounds", who[out], samples[out], beyond_m[out], np.full(len(out), rules.limits.bounds_m))
@@ -163,6 +165,20 @@ class Judge:
         samples = samples.copy()
         samples[rows] = applied
         return Ruling(good, samples)
+
+    def _place_again(self, who: Index, samples: Any) -> None:
+        """Samples of another epoch, long after the player was told of its own: tell it again, with yet another.
+
+        TCP loses no message, but whoever acts on the wrong one of two would be ignored for ever. Another epoch, not
+        the same: moves that are on their way from a client that did hear must not be judged against the older pose.
+        """
+        if self._rules.enforce:
+            limits, now_ms = self._rules.limits, self._tick.now_ms
+            waited_ms = now_ms - self._state.placed_ms[who]
+            lost = np.flatnonzero(stale_epochs(self._state, who, samples) & (waited_ms > limits.answer_ms))
+            if len(lost):
+                allowed_ms = np.full(len(lost), limits.answer_ms)
+                self._set_back("unanswered", who[lost], samples[lost], waited_ms[lost] - allowed_ms, allowed_ms)
 
     def _judge_moves(self, who: Index, samples: Any) -> tuple[Mask, Any]:
         """Samples within the world, of the right epoch and in order. Returns who is held, and the samples to apply."""
@@ -347,7 +363,7 @@ class Judge:
     def _correct(self, check: Check, who: Index, samples: Any) -> None:
         state = self._state
         state.epoch[who] += np.uint32(1)
-        state.sample_ms[who] = self._tick.now_ms
+        state.sample_ms[who] = state.placed_ms[who] = self._tick.now_ms
         state.span_ms[who] = np.inf
         slots, generations = self._seats
         for index, seq in zip(who.tolist(), samples["seq"].tolist(), strict=True):

@@ -123,7 +123,7 @@ def step(
         judged += len(who)
         accepted += int(np.count_nonzero(good))
 
-    events += [*judge.corrections, *judge.verdicts(), *_sanctions(slots, generations, state, sentence)]
+    events += [*judge.corrections, *judge.verdicts(), *_sanctions(world, slots, generations, state, sentence)]
     due = border.note_leaving(state, world.rect_m, tick.now_ms)
     events.extend(_crossings(world, slots, generations, state, due, max(MESSAGES_PER_TICK_MAX - len(events), 0)))
     state.home[:] = border.home_cells(state.pos, state.home, world.cells_per_side)
@@ -187,10 +187,13 @@ def _placed_at(command: Place | Resume, index: int, state: PlayerState, reason: 
     return PlacedAt(command.slot, command.generation, epoch, x, y, z, yaw, reason, vx, vz)
 
 
-def _sanctions(slots: Slots, generations: U32, state: PlayerState, sentence: Sentence) -> list[Sanction]:
+def _sanctions(
+    world: ZoneWorld, slots: Slots, generations: U32, state: PlayerState, sentence: Sentence
+) -> list[Sanction]:
     """Who passed a threshold of strikes: the gravest first."""
+    observed = not world.rules.enforce
     return [
-        Sanction(int(slots[index]), int(generations[index]), step, float(state.strikes[index]))
+        Sanction(int(slots[index]), int(generations[index]), step, float(state.strikes[index]), observed)
         for step, who in sentence.steps()
         for index in who[:SANCTIONS_PER_TICK_MAX].tolist()
     ]

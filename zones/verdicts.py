@@ -33,6 +33,7 @@ Check: TypeAlias = Literal[
     "agreement",
     "clip",
     "bounds",
+    "unanswered",
     "flight",
     "height",
     "sunk",
@@ -70,6 +71,7 @@ REACTIONS: Final[dict[Check, Reaction]] = {
     "agreement": Reaction("accept", "m", 0.1, full=1.0, most=1.0),  # telemetry: alone it never removes anybody
     "clip": Reaction("set_back", "m", 2.0),
     "bounds": Reaction("set_back", "m", 0.0),
+    "unanswered": Reaction("set_back", "ms", 0.0),
     "flight": Reaction("clamp", "s", 1.0, full=0.001, most=1.0),
     "height": Reaction("clamp", "m", 1.0, full=0.001, most=1.0),
     "sunk": Reaction("clamp", "m", 0.0),
@@ -107,7 +109,7 @@ class Sentence:
     logged: NDArray[np.intp]
     ghosted: NDArray[np.intp]
     removed: NDArray[np.intp]
-    """Everybody at or above the threshold, told in each tick until they are released."""
+    """Everybody at or above the threshold, told in each tick until they are released; once when not enforced."""
 
     def steps(self) -> tuple[tuple[Literal["removed", "ghosted", "logged"], NDArray[np.intp]], ...]:
         """The steps by name, the gravest first."""
@@ -135,4 +137,5 @@ def count_strikes(state: PlayerState, now_ms: float, forgive: bool, enforce: boo
     def passed(threshold: float) -> NDArray[np.intp]:
         return np.flatnonzero((state.strikes >= threshold) & (before < threshold))
 
-    return Sentence(passed(limits.log_at), passed(limits.ghost_at), np.flatnonzero(state.strikes >= limits.remove_at))
+    removed = np.flatnonzero(state.strikes >= limits.remove_at) if enforce else passed(limits.remove_at)
+    return Sentence(passed(limits.log_at), passed(limits.ghost_at), removed)

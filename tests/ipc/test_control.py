@@ -21,18 +21,23 @@ from ipc.control import (
     PlacedAt,
     Ready,
     Resume,
+    Sanction,
     Seat,
     SetFlags,
     Stop,
     Tick,
     ToMain,
     ToZone,
+    Verdict,
     decode_to_main,
     decode_to_zone,
     encode,
 )
 from shared.constants import PIPE_MESSAGE_BYTES_MAX, PLAYERS_MAX, ZONES_MAX
 from shared.messages import PlacedReason
+from zones.anticheat import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX
+from zones.simulation import SANCTIONS_PER_TICK_MAX
+from zones.verdicts import REACTIONS
 
 SLOTS = st.integers(0, PLAYERS_MAX - 1)
 COUNTERS = st.integers(0, 2**32 - 1)
@@ -42,7 +47,18 @@ SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
 PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
 BITS = st.integers(0, 255)
 COMMANDS = PLACES | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS) | st.builds(Resume, SLOTS, COUNTERS)
-PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
+PLACED = st.builds(
+    PlacedAt,
+    *(SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS),
+    seq=st.none() | COUNTERS,
+    check=st.none() | st.just("teleport"),
+)
+VERDICTS = st.builds(
+    Verdict,
+    *(SLOTS, COUNTERS, st.text(max_size=12), st.text(max_size=8), NUMBERS, NUMBERS, st.just("m/s"), NUMBERS, NUMBERS),
+    *(COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+)
+SANCTIONS = st.builds(Sanction, SLOTS, COUNTERS, st.sampled_from(["logged", "ghosted", "removed"]), NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
 TICKS = st.builds(
     Tick,
@@ -54,6 +70,8 @@ TICKS = st.builds(
     SEATS,
     SEATS,
     st.lists(COMMANDS, max_size=4),
+    NUMBERS,
+    st.booleans(),
 )
 DONES = st.builds(
     Done,
@@ -66,7 +84,9 @@ DONES = st.builds(
     judged=COUNTERS,
     accepted=COUNTERS,
     omitted=SLOTS,
-    events=st.lists(PLACED | CROSSINGS, max_size=6),
+    events=st.lists(PLACED | CROSSINGS | VERDICTS | SANCTIONS, max_size=6),
+    flagged=SLOTS,
+    counts=st.dictionaries(st.text(max_size=9), COUNTERS, max_size=3),
 )
 READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
 FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
@@ -86,7 +106,7 @@ def test_what_a_zone_says_arrives_as_it_was_said(message: ToMain) -> None:
 
 def test_every_command_and_event_is_tried_here() -> None:
     assert set(get_args(Command)) == {Place, SetFlags, Resume}
-    assert set(get_args(Event)) == {PlacedAt, Crossing}
+    assert set(get_args(Event)) == {PlacedAt, Verdict, Sanction, Crossing}
     assert set(get_args(ToZone)) == {Tick, Stop}
     assert set(get_args(ToMain)) == {Ready, Done, Fault}
 
@@ -137,6 +157,22 @@ def test_the_largest_tick_fits_the_pipe() -> None:
 def test_the_largest_done_fits_the_pipe(event: Event) -> None:
     big = 2**32 - 1
     done = Done(63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, [event] * MESSAGES_PER_TICK_MAX)
+    assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
+
+
+def test_a_done_full_of_answers_corrections_and_verdicts_fits_the_pipe() -> None:
+    far, big = 65535.123456789, 2**32 - 1
+    seat = PLAYERS_MAX - 1, big
+    answer = PlacedAt(*seat, big, far, far, far, 6.28, "correction", far, far)
+    correction = PlacedAt(*seat, big, far, far, far, 6.28, "correction", far, far, big, "acceleration")
+    verdict = Verdict(*seat, "acceleration", "set_back", far, far, "m/s", far, far, big, far, far, far, far)
+    sanction = Sanction(*seat, "ghosted", far)
+    events = [answer] * MESSAGES_PER_TICK_MAX + [correction] * CORRECTIONS_PER_TICK_MAX
+    done = Done(
+        63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big,
+        [*events, *[verdict] * VERDICTS_PER_TICK_MAX, *[sanction] * 3 * SANCTIONS_PER_TICK_MAX],
+        PLAYERS_MAX, dict.fromkeys(REACTIONS, big),
+    )  # fmt: skip
     assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
 
 

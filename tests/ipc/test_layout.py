@@ -35,7 +35,7 @@ EVERY_BLOCK = [
     for geometry in GEOMETRIES
 ]
 
-LAYOUTS = {1: "54b93dfe", 2: "1ea41cc8"}
+LAYOUTS = {1: "54b93dfe", 2: "50ba751d"}
 """Version to a digest of all dtypes. A layout that differs is another version: old and new programs must not mix."""
 
 
