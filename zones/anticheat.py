@@ -400,7 +400,7 @@ class Judge:
         before = state.strikes[who] + state.due[who]
         state.due[who] += struck
         told = np.flatnonzero((action == "set_back") | (np.floor(before + struck) > np.floor(before)))
-        for place in told[:CORRECTIONS_PER_TICK_MAX].tolist():
+        for place in told[:VERDICTS_PER_TICK_MAX].tolist():
             verdict = self._verdict(
                 check, action, int(who[place]), samples[place], excess[place], allowed[place], struck[place]
             )

@@ -50,6 +50,8 @@ class Obstacles:
     open_ahead: NDArray[np.bool_]
     """``(solids,)``: the end of a wall in its direction is free; False for other shapes."""
     open_behind: NDArray[np.bool_]
+    reach_m: F64
+    """``(solids,)``: nothing of a shape is further from its middle than this."""
 
     @classmethod
     def of(cls, solids: Solids) -> Self:
@@ -66,7 +68,8 @@ class Obstacles:
             is_open[wall] = True
             is_open[wall[blocked]] = False
             ends.append(is_open)
-        return cls(solids, *ends)
+        reach_m = np.sqrt(solids.half_w * solids.half_w + solids.half_d * solids.half_d) + WALL_HALF_M + JOINT_M
+        return cls(solids, ends[0], ends[1], reach_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ def sweep(obstacles: Obstacles, x0: F64, z0: F64, x1: F64, z1: F64, gap_s: F64, 
     segment, solid = solids.candidates(x0, z0, x1, z1, WALL_HALF_M + JOINT_M)
     if not len(segment):
         return Sweep(depth_m, which, 0)
+    pairs = len(segment)
+    close = np.flatnonzero(_within_reach(obstacles, segment, solid, x0, z0, x1, z1))
+    if not len(close):
+        return Sweep(depth_m, which, pairs)
+    segment, solid = segment[close], solid[close]
     open_s = np.minimum(gap_s[segment], limits.bend_gap_max_s)
     sag_m = limits.bend_mps2 * open_s * open_s / 8.0
     touch = _entries(obstacles, solid, x0[segment], z0[segment], x1[segment], z1[segment], sag_m, limits)
@@ -101,7 +109,20 @@ def sweep(obstacles: Obstacles, x0: F64, z0: F64, x1: F64, z1: F64, gap_s: F64, 
         behind_m = (1.0 - touch[first]) * np.sqrt(dx * dx + dz * dz)
         depth_m[segment[first]] = np.maximum(behind_m, CORE_M)
         which[segment[first]] = solid[first]
-    return Sweep(depth_m, which, len(segment))
+    return Sweep(depth_m, which, pairs)
+
+
+def _within_reach(
+    obstacles: Obstacles, segment: NDArray[np.intp], solid: I32, x0: F64, z0: F64, x1: F64, z1: F64
+) -> NDArray[np.bool_]:
+    """(P,) whether the circles around segment and shape meet: cheap, and most pairs end here."""
+    half_x, half_z = (x1 - x0) * 0.5, (z1 - z0) * 0.5
+    mid_x, mid_z, half_m = x0 + half_x, z0 + half_z, np.sqrt(half_x * half_x + half_z * half_z)
+    off_x = mid_x[segment] - obstacles.solids.x[solid]
+    off_z = mid_z[segment] - obstacles.solids.z[solid]
+    reach = half_m[segment] + obstacles.reach_m[solid]
+    near: NDArray[np.bool_] = off_x * off_x + off_z * off_z <= reach * reach * (1.0 + 1e-9)
+    return near
 
 
 def _entries(
