@@ -129,7 +129,7 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
             "tick_late_p99_ms": supervisor.lateness_ms(0.99),
             "tick_late_max_ms": supervisor.lateness_ms(1.0),
         }
-        log.info("stopped", extra={**counts, **handoffs})
+        log.info("stopped", extra={**counts, **handoffs, **realm.conduct.summary()})
         return 0
     except Exception:
         log.exception("the shard cannot go on")

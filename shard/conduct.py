@@ -38,6 +38,11 @@ class Conduct:
                 samples = self._memory.ring.evidence(verdict.slot)
                 self.evidence.add(Case(player, done.zone, done.tick, leniency.late_ms(done.zone), verdict, samples))
 
+    def summary(self) -> dict[str, int]:
+        """For the log at the end: failed samples by check, players removed, ticks forgiven."""
+        failed = {f"anticheat_{check}": count for check, count in sorted(self.counts.items())}
+        return {**failed, "anticheat_removals": self.removals, "anticheat_forgiven_ticks": self._forgiven}
+
     def sanctioned(self, sanction: Sanction, player: str) -> None:
         """A player passed a threshold of strikes."""
         if sanction.step == "removed" and not sanction.observed:

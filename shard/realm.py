@@ -17,6 +17,7 @@ from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.conduct import Conduct
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
+from shard.records import Records
 from shard.slots import SlotPool
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
 from shared.ids import Generation, Slot
@@ -98,6 +99,7 @@ class Realm:
         self._waiting: dict[str, tuple[Entry, Client]] = {}
         """Players who will enter as soon as a slot is rested and their last body is gone: nobody has two."""
         self.conduct = Conduct(memory)
+        self.records = Records()
         self.removed: list[str] = []
         """Players whom the anti-cheat removes: whoever runs the sessions takes them from here after each tick."""
         self._freed: list[Seat] = []
@@ -233,6 +235,8 @@ class Realm:
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)
             del self._by_player[occupant.entry.player]
+            half, strikes = self.memory.table.front[slot], self.memory.table.column("strikes")
+            self.records.left(occupant.entry.player, float(strikes[half, slot]), self.now_ms)
             self._pool.give_back(occupant.slot, self.now_ms)
         self._freed.clear()
 
@@ -248,6 +252,8 @@ class Realm:
             head = self.memory.ring.rewind(slot)
             vehicle = VEHICLE_INDEX[entry.vehicle]
             self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
+            self.memory.table.column("strikes")[:, slot] = self.records.entered(entry.player, self.now_ms)
+            self.memory.table.column("strikes_ms")[:, slot] = self.now_ms
             occupant = Occupant(entry, slot, generation, client)
             self._by_player[player] = self._by_slot[slot] = occupant
             pose = self._next_spawn()

@@ -57,6 +57,7 @@ PURE = {
         "leniency",
         "line",
         "presence",
+        "records",
         "session",
         "slots",
         "wsframe",
