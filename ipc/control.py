@@ -6,7 +6,7 @@ given the same Tick again. A Done carries all that a tick had to say: a zone has
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -124,6 +124,45 @@ class PlacedAt(_Control, frozen=True):
     reason: PlacedReason
     vx: float = 0.0
     vz: float = 0.0
+    seq: int | None = None
+    """Of a correction: the first move that was not accepted; so is ``check``, which it failed."""
+    check: str | None = None
+
+
+class Verdict(_Control, frozen=True):
+    """A sample failed a check. The 64 samples around it lie in the ring, behind the tail that this Done commits."""
+
+    slot: int
+    generation: int
+    check: str
+    action: str
+    excess: float
+    """In ``unit``, beyond ``allowed``."""
+    allowed: float
+    unit: str
+    strikes: float
+    """What it adds to the score, if the next Tick does not forgive it."""
+    score: float
+    seq: int
+    from_x: float
+    """The last accepted position, metres."""
+    from_z: float
+    to_x: float
+    to_z: float
+
+
+class Sanction(_Control, frozen=True):
+    """A player's score passed a threshold: ``logged``, ``ghosted`` (its race result does not count) or ``removed``.
+
+    ``removed`` is told in every Done until the player is released.
+    """
+
+    slot: int
+    generation: int
+    step: Literal["logged", "ghosted", "removed"]
+    score: float
+    observed: bool = False
+    """Nothing is done about it."""
 
 
 class Crossing(_Control, frozen=True):
@@ -199,7 +238,7 @@ class Implausible(_Control, frozen=True):
 
 RaceEvent: TypeAlias = GatePassed | GateMissed | WrongWay | FalseStart | Implausible
 
-Event: TypeAlias = PlacedAt | Crossing | KioskVerdict | RaceEvent
+Event: TypeAlias = PlacedAt | Verdict | Sanction | Crossing | KioskVerdict | RaceEvent
 
 # --- main to zone
 
@@ -220,6 +259,10 @@ class Tick(_Control, frozen=True):
     forget: list[Seat]
     """Released players that their new owner shows by now, or who left the world: say ``gone``."""
     commands: list[Command]
+    late_ms: float = 0.0
+    """How late we were within the last second: longer silences than usual are our fault, and banks hold more."""
+    forgive: bool = False
+    """The strikes of the last tick do not count: they are our fault."""
 
 
 class Stop(_Control, frozen=True):
@@ -254,6 +297,10 @@ class Done(_Control, frozen=True):
     omitted: int
     """Cells left out because the arena was full."""
     events: list[Event]
+    flagged: int = 0
+    """Players to whom this tick gave strikes, which are due in the next one."""
+    counts: dict[str, int] = {}
+    """Samples that failed, by check."""
 
 
 class Fault(_Control, frozen=True):

@@ -25,18 +25,22 @@ class InputWriter:
 
     def __init__(self, block: Block) -> None:
         samples = block.record["samples"]
+        self._samples: Any = samples
         self._bytes: Any = memoryview(samples.reshape(-1).view(np.uint8))
         self._row_bytes = RING_ENTRIES * SAMPLE.itemsize
         self.heads: NDArray[np.uint32] = np.zeros(samples.shape[0], np.uint32)
         """(slots,) samples written since the start, wrapping."""
         self.tails: NDArray[np.uint32] = np.zeros(samples.shape[0], np.uint32)
         """(slots,) samples judged in committed ticks: what fullness is measured against; set at each commit."""
+        self._firsts = np.zeros(samples.shape[0], np.uint32)
+        """(slots,) the counter at which the slot's present player began."""
         self._head = self.heads.data  # a Python int per access, in a third of the time of a numpy scalar
         self._tail = self.tails.data
 
     def release(self) -> None:
         """Drop all views, so that the block can be closed."""
         self._bytes.release()
+        self._samples = None
 
     def write(
         self,
@@ -65,11 +69,21 @@ class InputWriter:
     def rewind(self, slot: int) -> int:
         """A new player takes the slot: what the last one left unjudged is dropped. Returns the counter it starts at."""
         head = self._tail[slot] = self._head[slot]
+        self._firsts[slot] = head
         return head
 
     def pending(self, slot: int) -> int:
         """Samples of the slot that are written and not yet judged in a committed tick."""
         return (self._head[slot] - self._tail[slot]) & _COUNTER
+
+    def evidence(self, slot: int) -> Any:
+        """The last samples of a slot's present player that were judged in committed ticks, 64 at most, oldest first.
+
+        A copy: (K,) records of SAMPLE.
+        """
+        tail = self._tail[slot]
+        own = min((tail - int(self._firsts[slot])) & _COUNTER, RING_PENDING_MAX)
+        return _judged(self._samples, slot, tail)[RING_PENDING_MAX - own :]
 
 
 class InputReader:
@@ -88,8 +102,12 @@ class InputReader:
 
     def evidence(self, slot: int, tail: int) -> Any:
         """The last 64 judged samples of one slot, oldest first, given its tail; (64,) records of SAMPLE."""
-        positions = (np.arange(tail - RING_PENDING_MAX, tail, dtype=np.int64) & _MASK).astype(np.intp)
-        return self._samples[slot, positions]
+        return _judged(self._samples, slot, tail)
+
+
+def _judged(samples: Any, slot: int, tail: int) -> Any:
+    positions = (np.arange(tail - RING_PENDING_MAX, tail, dtype=np.int64) & _MASK).astype(np.intp)
+    return samples[slot, positions]
 
 
 assert SAMPLE.itemsize == 80, "InputWriter.write computes offsets with the record's size"

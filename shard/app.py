@@ -18,6 +18,7 @@ from shard.chunk_stock import LazyStock, WholeStock
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.denylist import DenyList
+from shard.evidence import EvidenceLog
 from shard.gateway import Gateway, listen, make_doors
 from shard.keys import KeyStore
 from shard.memory import Memory
@@ -56,7 +57,7 @@ def run(config: Config, keys: KeyStore) -> int:
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(land.size_m, config.zones, land.load())
-        fleet = Fleet(memory, zone_map, land.vehicles)
+        fleet = Fleet(memory, zone_map, land.vehicles, config.anticheat)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -72,6 +73,9 @@ def run(config: Config, keys: KeyStore) -> int:
             audit=config.debug,
             land=land,
         )
+        if config.evidence is not None:
+            evidence = realm.conduct.evidence = stack.enter_context(closing(open_evidence(config)))
+            evidence.solids = memory.world.static.solids
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
 
@@ -136,11 +140,20 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
             "tick_late_p99_ms": supervisor.lateness_ms(0.99),
             "tick_late_max_ms": supervisor.lateness_ms(1.0),
         }
-        log.info("stopped", extra={**counts, **handoffs})
+        log.info("stopped", extra={**counts, **handoffs, **realm.conduct.summary()})
         return 0
     except Exception:
         log.exception("the shard cannot go on")
     return EXIT_FAILED
+
+
+def open_evidence(config: Config) -> EvidenceLog:
+    """The record of verdicts. Raises StartFault when the file cannot be written."""
+    assert config.evidence is not None, "ask for it with --evidence"
+    try:
+        return EvidenceLog(config.evidence, config.anticheat)
+    except OSError as fault:
+        raise StartFault(f"--evidence: {config.evidence}: {fault.strerror}") from None
 
 
 async def _see_out(config: Config, gateway: Gateway) -> None:

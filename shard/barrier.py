@@ -28,12 +28,15 @@ from ipc.control import (
     KioskVerdict,
     PlacedAt,
     Reidentify,
+    Sanction,
     Seat,
     Tick,
+    Verdict,
 )
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
+from shard.leniency import Leniency
 from shared.cells import EncodedCell
 from shared.ids import NO_ZONE
 
@@ -88,9 +91,11 @@ class Committed:
     zone: int
     tick: int
     placed: list[PlacedAt]
-    verdicts: list[KioskVerdict]
+    kiosk_verdicts: list[KioskVerdict]
     freed: list[Seat]
     """Slots whose players are gone for good from now on."""
+    verdicts: list[Verdict]
+    sanctions: list[Sanction]
 
 
 class Barrier:
@@ -101,6 +106,7 @@ class Barrier:
         self.ring = ring
         self.desks = desks
         self.ledger = Ledger(period_ms)
+        self.leniency = Leniency(period_ms)
         self.unanswered = 0
         """Commands dropped because their player was gone."""
         self._arrivals: deque[tuple[Seat, int]] = deque()
@@ -126,6 +132,7 @@ class Barrier:
     def begin(self, tick: int, now_ms: float) -> list[int]:
         """Send Tick ``tick`` to every idle zone; returns those zones."""
         idle = [desk for desk in self.desks if desk.idle]
+        self.leniency.begin(now_ms, [desk.zone for desk in idle], sum(len(desk.members) for desk in self.desks))
         names = {desk.zone for desk in idle}
         adopted: dict[int, list[Seat]] = defaultdict(list)
         released: dict[int, list[Seat]] = defaultdict(list)
@@ -148,6 +155,8 @@ class Barrier:
                 released=released[zone],
                 forget=forget,
                 commands=commands[zone],
+                late_ms=self.leniency.late_ms(zone),
+                forgive=self.leniency.forgive,
             )
             desk.link.send(desk.outstanding)
         return [desk.zone for desk in idle]
@@ -170,11 +179,15 @@ class Barrier:
                 self.desks[move.source].forget.append((move.slot, move.generation))
         desk.crossings = [event for event in done.events if isinstance(event, Crossing)]
         placed = [event for event in done.events if isinstance(event, PlacedAt)]
-        verdicts = [event for event in done.events if isinstance(event, KioskVerdict)]
+        uses = [event for event in done.events if isinstance(event, KioskVerdict)]
         asked = sum(not isinstance(command, UNANSWERED) for command in sent.commands)
-        self.unanswered += asked - len(placed) - len(verdicts)
+        answers = len(uses) + sum(event.reason != "correction" for event in placed)
+        self.unanswered += asked - answers
+        self.leniency.flagged(done.flagged)
         freed, desk.leaving = desk.leaving, []
-        return Committed(done.zone, done.tick, placed, verdicts, freed)
+        verdicts = [event for event in done.events if isinstance(event, Verdict)]
+        sanctions = [event for event in done.events if isinstance(event, Sanction)]
+        return Committed(done.zone, done.tick, placed, uses, freed, verdicts, sanctions)
 
     def late(self) -> list[ZoneDesk]:
         """Zones whose Done is not in."""

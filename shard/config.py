@@ -16,6 +16,7 @@ from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
 
 from shard.admission import Network, parse_proxy
 from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
+from shared.thresholds import MODES, Mode
 from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
 from shared.world.world_file import FILE_PRESETS, load, load_preset
 from shared.world.zone_map import TooManyZones, ZoneMap
@@ -100,6 +101,9 @@ class Config:
     """After which a driver gives up its slot while others queue; 0: never."""
     drain_s: float
     """Between telling players that the shard ends and closing their connections."""
+    anticheat: Mode
+    evidence: Path | None
+    """Where verdicts of the anti-cheat are recorded."""
     anonymous: bool
     """Whether guests of Supabase's anonymous sign-in may play."""
     deny_file: Path | None
@@ -185,6 +189,22 @@ _OPTIONS: Final = (
         "N",
         "0",
         "who stands still for so long gives up its slot while others queue; 0: never",
+    ),
+    _Option(
+        "players",
+        "--anticheat",
+        "SHARD_ANTICHEAT",
+        "MODE",
+        "enforce",
+        "enforce; observe: judge and log, but move and remove nobody; off",
+    ),
+    _Option(
+        "players",
+        "--evidence",
+        "SHARD_EVIDENCE",
+        "PATH",
+        "",
+        "record the anti-cheat's verdicts here, with samples and obstacles; turned over at 16 MiB, 4 old files kept",
     ),
     _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
     _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
@@ -278,6 +298,8 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         resume_s=float(_integer(given["resume_seconds"], 0, 600)),
         idle_minutes=_integer(given["idle_minutes"], 0, 24 * 60),
         drain_s=float(_integer(given["drain_seconds"], 0, 600)),
+        anticheat=_choice(given["anticheat"], {mode: mode for mode in MODES}),
+        evidence=_optional_path(given["evidence"]),
         anonymous=_switch(given["anonymous"]),
         deny_file=_optional_path(given["deny_file"]),
         log_level=_choice(given["log_level"], _LOG_LEVELS),

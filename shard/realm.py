@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from ipc.control import Done, Place, PlacedAt, Resume, Seat, SetFlags
+from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags
 from shard.attendant import Attendant
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
+from shard.conduct import Conduct
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
+from shard.records import Records
 from shard.signals import Signals
 from shard.slots import SlotPool
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
@@ -118,6 +120,10 @@ class Realm:
         self._by_slot: dict[int, Occupant] = {}
         self._waiting: dict[str, tuple[Entry, Client]] = {}
         """Players who will enter as soon as a slot is rested and their last body is gone: nobody has two."""
+        self.conduct = Conduct(memory)
+        self.records = Records()
+        self.removed: list[str] = []
+        """Players whom the anti-cheat removes: whoever runs the sessions takes them from here after each tick."""
         self._freed: list[Seat] = []
         self._spawned = 0
 
@@ -263,8 +269,11 @@ class Realm:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
             self._placed(placed, done.tick)
-        self.attendant.judged(committed.verdicts)
+        self.attendant.judged(committed.kiosk_verdicts)
         self._freed += committed.freed
+        self.conduct.take(done, committed.verdicts, self.barrier.leniency)
+        for sanction in committed.sanctions:
+            self._sanctioned(sanction)
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""
@@ -280,6 +289,8 @@ class Realm:
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)
             del self._by_player[occupant.entry.player]
+            half, strikes = self.memory.table.front[slot], self.memory.table.column("strikes")
+            self.records.left(occupant.entry.player, float(strikes[half, slot]), self.now_ms)
             self._pool.give_back(occupant.slot, self.now_ms)
         self._freed.clear()
 
@@ -295,6 +306,8 @@ class Realm:
             head = self.memory.ring.rewind(slot)
             vehicle = self.vehicles[entry.vehicle]
             self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
+            self.memory.table.column("strikes")[:, slot] = self.records.entered(entry.player, self.now_ms)
+            self.memory.table.column("strikes_ms")[:, slot] = self.now_ms
             occupant = Occupant(entry, slot, generation, client)
             self._by_player[player] = self._by_slot[slot] = occupant
             self._spawned += 1
@@ -321,8 +334,19 @@ class Realm:
                 reason=event.reason,
                 vx=event.vx,
                 vz=event.vz,
+                seq=event.seq,
+                check=event.check,
             )
         )
         if event.reason in ("enter", "resume"):
             self.fanout.watch(event.slot, occupant.client)
             self.attendant.watch(event.slot)
+
+    def _sanctioned(self, sanction: Sanction) -> None:
+        occupant = self._by_slot.get(sanction.slot)
+        if occupant is None or occupant.generation != sanction.generation or occupant.leaving:
+            return
+        self.conduct.sanctioned(sanction, occupant.entry.player)
+        if sanction.step == "removed" and not sanction.observed and occupant.entry.player not in self.removed:
+            self.removed.append(occupant.entry.player)
+            self.conduct.removed(occupant.entry.player, sanction.score)

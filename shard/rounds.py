@@ -38,7 +38,10 @@ class Rounds:
         for place in reception.line.news(now_s):
             reception.tell_place(place)
         for player in reception.deny.poll(now_s):
-            self._deny(player)
+            self._remove(player, Close(CloseCode.FORBIDDEN, "forbidden", "this player may not be here"))
+        removed, reception.realm.removed = reception.realm.removed, []
+        for player in removed:
+            self._remove(player, Close(CloseCode.REMOVED, "removed", "your car moved as no car can, again and again"))
         if push := reception.roster.push(now_s):
             self._push(push)
         if now_s - self._round_s >= ROUND_S:
@@ -67,15 +70,15 @@ class Rounds:
             if frame is not None and guest.peer is not None:
                 guest.peer.deliver(frame)
 
-    def _deny(self, player: str) -> None:
-        """The operator's list names somebody who may be here."""
+    def _remove(self, player: str, close: Close) -> None:
+        """The operator's list names somebody who may be here, or the anti-cheat has seen enough."""
         guest = self._reception.guests.get(player)
         if guest is None:
             return
         if guest.peer is None:
             self._reception.forget(guest)
         else:
-            self._reception.do(guest.peer, Close(CloseCode.FORBIDDEN, "forbidden", "this player may not be here"))
+            self._reception.do(guest.peer, close)
 
     def _look_after(self, guest: Guest, now_s: float) -> None:
         """One guest, once per second: its hold, its token, its reading."""

@@ -8,6 +8,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from ipc.control import Done, Fault
 from shard.clock import ServerClock
@@ -15,6 +16,7 @@ from shard.memory import Memory
 from shard.realm import Realm
 from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
+from shared.thresholds import Mode
 from shared.vehicles import VehicleClass
 from shared.world.zone_map import ZoneMap
 from zones.worker import ZoneSpec
@@ -29,14 +31,21 @@ log = logging.getLogger(__name__)
 class Fleet:
     """The zone processes of one shard."""
 
-    def __init__(self, memory: Memory, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]) -> None:
+    def __init__(
+        self, memory: Memory, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...], anticheat: Mode = "enforce"
+    ) -> None:
         """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
-        self.handles = [
-            ZoneHandle(
-                ZoneSpec(memory.instance, zone, memory.geometry, zone_map, vehicles, memory.world_columns, os.getpid())
-            )
-            for zone in range(memory.geometry.zones)
-        ]
+        spec = partial(
+            ZoneSpec,
+            instance=memory.instance,
+            geometry=memory.geometry,
+            zone_map=zone_map,
+            vehicles=vehicles,
+            world_columns=memory.world_columns,
+            main_pid=os.getpid(),
+            anticheat=anticheat,
+        )
+        self.handles = [ZoneHandle(spec(zone=zone)) for zone in range(memory.geometry.zones)]
 
     def wait_ready(self) -> None:
         """Block until every worker has attached. Raises ZoneLost."""

@@ -66,10 +66,30 @@ class PlayerState:
     """(N,) server time at which the player left the owner's rectangle; 0 while inside."""
 
     # --- anti-cheat: travels with the player, so that a border or a crash is no reset
-    budget_m: F64 = _column("f8")
-    """(N,) metres that the player may still travel."""
+    budget_m: F64 = _column("f8", fresh=np.inf)
+    """(N,) metres that the player may still travel; inf: as much as the bank holds."""
     clock_ms: F64 = _column("f8")
-    """(N,) milliseconds by which the client's clock may still lead."""
+    """(N,) milliseconds by which the client's clock may still advance."""
+    heard_ms: F64 = _column("f8")
+    """(N,) server time up to which the two budgets are filled: the last judged sample, or the last server-made move."""
+    t_ms: F64 = _column("f8", fresh=np.inf)
+    """(N,) client clock at the last accepted sample; inf: not known on this connection."""
+    late_m: F64 = _column("f8")
+    """(N,) metres that an honest driver may have driven while nothing was heard, beyond what the bank holds."""
+    span_ms: F64 = _column("f8", fresh=np.inf)
+    """(N,) real time since speeds were measured last; inf: they are measured anew from the next sample on."""
+    span_client_ms: F64 = _column("f8")
+    """(N,) the same by the client's clock, held to its budget."""
+    span_m: F64 = _column("f8")
+    """(N,) metres driven meanwhile."""
+    span_mps: F64 = _column("f8")
+    """(N,) speed that the client claimed then."""
+    air_ms: F64 = _column("f8")
+    """(N,) how long the car has been in the air."""
+    placed_ms: F64 = _column("f8")
+    """(N,) server time at which the player was last told of another epoch."""
+    due: F64 = _column("f8")
+    """(N,) strikes of the last tick, counted in the next one unless main says that it was our fault."""
     strikes: F64 = _column("f8")
     """(N,) decayed score of violations as of ``strikes_ms``."""
     strikes_ms: F64 = _column("f8")

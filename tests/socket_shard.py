@@ -34,6 +34,7 @@ from shared.messages import (
     decode_server,
     encode,
 )
+from shared.thresholds import Mode
 from shared.world.world import World
 from tests.stepper import PERIOD_MS, ShardStepper
 
@@ -62,8 +63,9 @@ class SocketShard(ShardStepper):
         keys: KeyStore | None = None,
         rules: HouseRules | None = None,
         world: World | None = None,
+        anticheat: Mode = "off",
     ) -> None:
-        super().__init__(zones=zones, size_m=size_m, players=players, world=world)
+        super().__init__(zones=zones, size_m=size_m, players=players, world=world, anticheat=anticheat)
         size_m = self.world.size_m
         self.clock = ServerClock()
         argv = ["--dev", "--port", "0", "--world-size", str(size_m), "--zones", str(zones), *flags]
@@ -95,9 +97,10 @@ class SocketShard(ShardStepper):
         keys: KeyStore | None = None,
         rules: HouseRules | None = None,
         world: World | None = None,
+        anticheat: Mode = "off",
     ) -> AsyncIterator[SocketShard]:
         """A shard that accepts connections."""
-        with cls(zones, size_m, players, flags, keys, rules, world) as shard:
+        with cls(zones, size_m, players, flags, keys, rules, world, anticheat) as shard:
             await shard.gateway.open()
             try:
                 yield shard

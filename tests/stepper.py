@@ -23,6 +23,7 @@ from shard.realm import Entry, Occupant, Realm
 from shard.zone_handle import ZoneHandle
 from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
+from shared.thresholds import Mode
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.land import land_of
 from shared.world.static_world import StaticWorld
@@ -54,12 +55,18 @@ class InlineZone:
     """A zone in this process. Messages pass the real codec, so nothing crosses that a pipe would not carry."""
 
     def __init__(
-        self, memory: Memory, zone: int, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...] = VEHICLES
+        self,
+        memory: Memory,
+        zone: int,
+        zone_map: ZoneMap,
+        vehicles: tuple[VehicleClass, ...] = VEHICLES,
+        anticheat: Mode = "off",
     ) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._clock = 0
-        self.zone = Zone(ZoneWorld(zone, zone_map, memory.world.static, vehicles), *self._views, self._read_clock)
+        world = ZoneWorld(zone, zone_map, memory.world.static, vehicles, anticheat=anticheat)
+        self.zone = Zone(world, *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -93,11 +100,24 @@ class SpawnedZone:
     """A zone in a process of its own, over a real pipe."""
 
     def __init__(
-        self, memory: Memory, zone: int, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...] = VEHICLES
+        self,
+        memory: Memory,
+        zone: int,
+        zone_map: ZoneMap,
+        vehicles: tuple[VehicleClass, ...] = VEHICLES,
+        anticheat: Mode = "off",
     ) -> None:
-        self.handle = ZoneHandle(
-            ZoneSpec(memory.instance, zone, memory.geometry, zone_map, vehicles, memory.world_columns, os.getpid())
+        spec = ZoneSpec(
+            memory.instance,
+            zone,
+            memory.geometry,
+            zone_map,
+            vehicles,
+            memory.world_columns,
+            os.getpid(),
+            anticheat=anticheat,
         )
+        self.handle = ZoneHandle(spec)
 
     def send(self, tick: Tick) -> None:
         self.handle.send(tick)
@@ -162,6 +182,7 @@ def payload_of(frame: bytes) -> bytes:
 class ShardStepper:
     """A shard without sockets and clock: ``step`` is one tick.
 
+    ``anticheat`` is off where cars are moved about as a test needs them.
     ``zones_in``: "thread" runs zones in this process, "process" spawns them; the same scenario gives the same ticks.
     """
 
@@ -175,6 +196,7 @@ class ShardStepper:
         audit: bool = True,
         world: World | None = None,
         static: StaticWorld | None = None,
+        anticheat: Mode = "off",
     ) -> None:
         """``static`` stands for what the world's own land would give: obstacles and routes made for a test."""
         self.world = world or World("open", seed, size_m)
@@ -186,9 +208,9 @@ class ShardStepper:
         try:
             for zone in range(zones):
                 if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map, land.vehicles))
+                    self.links.append(InlineZone(self.memory, zone, self.zone_map, land.vehicles, anticheat))
                 else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map, land.vehicles))
+                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map, land.vehicles, anticheat))
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)

@@ -37,6 +37,7 @@ PURE = {
     "zones": {
         "anticheat",
         "border",
+        "checks",
         "encode",
         "gates",
         "kiosks",
@@ -45,7 +46,9 @@ PURE = {
         "rows",
         "segments",
         "simulation",
+        "sweep",
         "tracks",
+        "verdicts",
     },
     "shard": {
         "admission",
@@ -60,8 +63,10 @@ PURE = {
         "handoff",
         "kiosk_views",
         "kiosks",
+        "leniency",
         "line",
         "presence",
+        "records",
         "session",
         "signals",
         "slots",

@@ -19,17 +19,25 @@ from ipc.control import (
     Place,
     PlacedAt,
     Resume,
+    Sanction,
     SetFlags,
     Tick,
 )
 from shared.constants import CELL_M, FLAG_AIRBORNE, FLAG_AWAY, FLAG_GHOST, ROUNDS_MAX
 from shared.messages import PlacedReason
 from shared.player_state import F64, U8, U32, PlayerState
+from shared.thresholds import DEFAULT, Mode, Thresholds
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
-from zones import anticheat, border, gates, kiosks, movement, rows
+from zones import border, gates, kiosks, movement, rows
+from zones.anticheat import Judge, Rules, moved_by_server
+from zones.sweep import Obstacles
 from zones.tracks import Tracks
+from zones.verdicts import Sentence
+
+SANCTIONS_PER_TICK_MAX = 16
+"""Of each step. Removals are told again; the others are for the log."""
 
 Slots = NDArray[np.intp]
 ReadSamples = Callable[[Slots, U32], Any]
@@ -45,10 +53,17 @@ class ZoneWorld:
     static: StaticWorld
     vehicles: tuple[VehicleClass, ...] = VEHICLES
     """Classes of vehicle; ``vehicles`` of ``step`` are indices into it."""
+    limits: Thresholds = DEFAULT
+    anticheat: Mode = "enforce"
+    rules: Rules = field(init=False)
+    """What samples are judged by: all of the above."""
     tracks: Tracks = field(init=False)
     """The gates of ``static.routes``."""
 
     def __post_init__(self) -> None:
+        obstacles, ground = Obstacles.of(self.static.solids), self.static.ground
+        rules = Rules(self.limits, self.anticheat, self.vehicles, obstacles, ground, self.zone_map.size_m)
+        object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "tracks", Tracks.of(self.static.routes))
 
     @property
@@ -72,6 +87,12 @@ class Outcome:
     judged: int
     accepted: int
     events: list[Event]
+    flagged: int
+    """Members to whom the tick gave strikes."""
+    counts: dict[str, int]
+    """Samples that failed, by check."""
+    pairs: int
+    """Segments tested against obstacles."""
 
 
 def step(
@@ -91,7 +112,9 @@ def step(
     """
     events: list[Event] = []
     for command in tick.commands:
-        _obey(world, command, tick, slots, generations, state, events)
+        _obey(world, command, tick, slots, generations, vehicles, state, events)
+    judge = Judge(world.rules, tick, slots, generations, vehicles, state)
+    sentence = judge.open()
 
     referee = gates.Referee(world.tracks, world.vehicles, slots, generations, vehicles, state)
     judged = accepted = 0
@@ -102,25 +125,28 @@ def step(
         samples = read(slots[who], state.tail[who])
         admitted = referee.admit(who, samples)
         who, samples = who[admitted], samples[admitted]
-        good = anticheat.judge(state, who, samples, world.zone_map.size_m)
+        ruling = judge.judge(who, samples)
+        good = ruling.good
         began = referee.begin(who[good])
-        movement.apply_samples(state, who[good], samples[good], world.static.ground)
-        referee.end(began, samples[good])
+        movement.apply_samples(state, who[good], ruling.samples[good], world.static.ground)
+        referee.end(began, ruling.samples[good])
         state.tail[who] += np.uint32(1)
         judged += len(who)
         accepted += int(np.count_nonzero(good))
 
     referee.release(tick.now_ms)
-    events.extend(kiosks.verdicts(tick, slots, generations, state))
+    events += [*judge.corrections, *judge.verdicts(), *_sanctions(world, slots, generations, state, sentence)]
+    events += kiosks.verdicts(tick, slots, generations, state)
     due = border.note_leaving(state, world.rect_m, tick.now_ms)
-    events.extend(_crossings(world, slots, generations, state, due, MESSAGES_PER_TICK_MAX - len(events)))
-    events.extend(referee.events)  # they have room of their own
+    events += _crossings(world, slots, generations, state, due, max(MESSAGES_PER_TICK_MAX - len(events), 0))
+    events += referee.events  # they have room of their own
     state.home[:] = border.home_cells(state.pos, state.home, world.cells_per_side)
     state.cell[:] = border.listed_cells(state.home, world.rect_m, world.cells_per_side)
     state.tick[:] = tick.tick
 
     shown = movement.carried_forward(state, tick.now_ms)
-    return Outcome(rows.wire_rows(slots, state, shown), judged, accepted, events)
+    told = rows.wire_rows(slots, state, shown)
+    return Outcome(told, judged, accepted, events, judge.flagged, dict(judge.counts), judge.pairs)
 
 
 def _obey(
@@ -129,6 +155,7 @@ def _obey(
     tick: Tick,
     slots: Slots,
     generations: U32,
+    vehicles: U8,
     state: PlayerState,
     events: list[Event],
 ) -> None:
@@ -143,10 +170,12 @@ def _obey(
         case Disarm():
             gates.disarm(state, index)
         case Resume():
+            moved_by_server(world.rules, state, index, int(vehicles[index]), tick.now_ms, fresh=True)
             state.flags[index] &= np.uint8(0xFF ^ (FLAG_AWAY | FLAG_GHOST))
             _start_anew(index, tick, state)
             events.append(_placed_at(command, index, state, "resume"))
         case Place():
+            moved_by_server(world.rules, state, index, int(vehicles[index]), tick.now_ms, command.fresh)
             (height,) = world.static.ground.height_m(np.array([command.x]), np.array([command.z])).tolist()
             state.pos[index] = (command.x, height, command.z)
             state.flags[index] &= np.uint8(0xFF ^ FLAG_AIRBORNE)
@@ -175,6 +204,18 @@ def _placed_at(command: Place | Resume, index: int, state: PlayerState, reason: 
     vx, _, vz = state.vel[index].tolist()
     epoch, yaw = int(state.epoch[index]), float(state.yaw[index])
     return PlacedAt(command.slot, command.generation, epoch, x, y, z, yaw, reason, vx, vz)
+
+
+def _sanctions(
+    world: ZoneWorld, slots: Slots, generations: U32, state: PlayerState, sentence: Sentence
+) -> list[Sanction]:
+    """Who passed a threshold of strikes: the gravest first."""
+    observed = not world.rules.enforce
+    return [
+        Sanction(int(slots[index]), int(generations[index]), step, float(state.strikes[index]), observed)
+        for step, who in sentence.steps()
+        for index in who[:SANCTIONS_PER_TICK_MAX].tolist()
+    ]
 
 
 def _crossings(

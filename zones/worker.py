@@ -22,6 +22,7 @@ from ipc.control import Done, Fault, Ready, Stop, ToMain, ToZone, decode_to_zone
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
+from shared.thresholds import DEFAULT, Mode, Thresholds
 from shared.vehicles import VehicleClass
 from shared.world.zone_map import ZoneMap
 from zones.simulation import ZoneWorld
@@ -43,6 +44,8 @@ class ZoneSpec:
     world_columns: layout.Columns
     """How the WorldBlock is laid out."""
     main_pid: int
+    limits: Thresholds = DEFAULT
+    anticheat: Mode = "enforce"
 
 
 def main(spec: ZoneSpec, connection: Connection) -> None:
@@ -86,7 +89,7 @@ def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
         stack.callback(opened.close)
     for view in (*views, static):
         stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
-    world = ZoneWorld(spec.zone, spec.zone_map, static.static, spec.vehicles)
+    world = ZoneWorld(spec.zone, spec.zone_map, static.static, spec.vehicles, spec.limits, spec.anticheat)
     return Zone(world, *views, time.monotonic_ns)
 
 

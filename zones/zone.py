@@ -70,6 +70,8 @@ class Zone:
             accepted=outcome.accepted,
             omitted=len(omitted),
             events=outcome.events,
+            flagged=outcome.flagged,
+            counts=outcome.counts,
         )
 
     def _change_members(self, tick: Tick) -> None:

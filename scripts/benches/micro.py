@@ -6,9 +6,10 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipc import layout
 from ipc.cell_arena import CellReader, CellWriter
@@ -20,13 +21,18 @@ from shard.memory import Memory
 from shared import player_state
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
-from shared.player_state import PlayerState
+from shared.player_state import PlayerState, fresh
 from shared.vehicles import VEHICLES
+from shared.world.prop_kinds import PROP_KINDS
+from shared.world.prop_table import PropTable
 from shared.world.route_table import RouteTable
+from shared.world.solids import CELL_M as SOLIDS_CELL_M
+from shared.world.solids import Solids
 from shared.world.static_world import StaticWorld
 from shared.world.world import World
 from shared.world.zone_map import ZoneMap
 from zones import gates
+from zones.anticheat import Judge
 from zones.simulation import ZoneWorld
 from zones.tracks import Tracks
 from zones.zone import Zone
@@ -82,7 +88,8 @@ def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -
 
 def run() -> list[Timing]:
     """All pieces."""
-    return [*_messages(), *_zone(100), *_zone(1000), *_zone(4000), *_racers(1000)]
+    zones = [*_zone(100), *_zone(1000), *_zone(4000)]
+    return [*_messages(), *zones, *_judging(1000, 0), *_judging(1000, 8), *_racers(1000)]
 
 
 def _messages() -> list[Timing]:
@@ -101,6 +108,53 @@ def _messages() -> list[Timing]:
         ]
     finally:
         memory.close()
+
+
+def _judging(players: int, obstacles: int) -> list[Timing]:
+    """All checks of one round, every player with a sample and ``obstacles`` candidates in its cell of the grid."""
+    size_m, step_m = 1024, 0.5
+    rng = np.random.default_rng(1)
+    cells = size_m // round(SOLIDS_CELL_M)
+    column, row, _ = (axis.ravel() for axis in np.meshgrid(range(cells), range(cells), range(obstacles)))
+    props = PropTable(*(np.zeros(len(row), np.int32) for _ in fields(PropTable)))
+    middle_m = (np.stack([column, row]) + 0.5) * SOLIDS_CELL_M + rng.uniform(-4.0, 4.0, (2, len(row)))
+    trunk = next(index for index, kind in enumerate(PROP_KINDS) if kind.shape == "circle")
+    props = replace(
+        props, kind=props.kind + trunk, x_cm=_cm(middle_m[0]), z_cm=_cm(middle_m[1]), scale_pct=props.kind + 1
+    )
+    static = replace(StaticWorld.empty(size_m), solids=Solids.of(props, size_m))
+    world = ZoneWorld(0, ZoneMap.split(size_m, 1), static)
+    state = fresh(players)
+    state.pos[:, 0], state.pos[:, 2] = rng.uniform(16.0, size_m - 100.0, (2, players))
+    everybody = np.arange(players)
+    seats = everybody, np.ones(players, np.uint32), np.zeros(players, np.uint8)
+    samples = np.zeros(players, layout.SAMPLE)
+    samples["y"], samples["vx"] = np.nan, 20.0 * step_m
+    pairs: list[int] = []
+
+    def prepare() -> None:
+        samples["recv_ms"] += 50.0
+        samples["t_ms"] += 50.0
+        samples["seq"] += 1
+        samples["x"], samples["z"] = state.pos[:, 0] + step_m, state.pos[:, 2]
+
+    def judge_all() -> None:
+        now_ms = float(samples["recv_ms"][0])
+        judge = Judge(world.rules, Tick(1, now_ms, 0, 0, [], [], [], []), *seats, state)
+        judge.open()
+        ruling = judge.judge(everybody, samples)
+        judge.verdicts()
+        state.pos[ruling.good, 0] = ruling.samples["x"][ruling.good]
+        samples["epoch"] = state.epoch
+        pairs.append(judge.pairs)
+
+    timing = time_prepared("", prepare, judge_all, repeats=100)
+    piece = f"judge a sample of each of {players} players, {pairs[-1] / players:.1f} obstacles near each"
+    return [replace(timing, piece=piece)]
+
+
+def _cm(metres: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.rint(metres * 100.0).astype(np.int32)
 
 
 class _NullSocket:

@@ -30,6 +30,7 @@ from ipc.control import (
     Ready,
     Reidentify,
     Resume,
+    Sanction,
     Seat,
     SetFlags,
     Stop,
@@ -37,6 +38,7 @@ from ipc.control import (
     ToMain,
     ToZone,
     UseKiosk,
+    Verdict,
     WrongWay,
     decode_to_main,
     decode_to_zone,
@@ -44,6 +46,9 @@ from ipc.control import (
 )
 from shared.constants import NAME_CHARS_MAX, PIPE_MESSAGE_BYTES_MAX, PLAYERS_MAX, ZONES_MAX
 from shared.messages import PlacedReason
+from zones.anticheat import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX
+from zones.simulation import SANCTIONS_PER_TICK_MAX
+from zones.verdicts import REACTIONS
 
 SLOTS = st.integers(0, PLAYERS_MAX - 1)
 COUNTERS = st.integers(0, 2**32 - 1)
@@ -70,9 +75,20 @@ RACE_EVENTS = (
     | st.builds(FalseStart, SLOTS, COUNTERS, RACES, NUMBERS)
     | st.builds(Implausible, SLOTS, COUNTERS, RACES, SMALL, st.text(max_size=60))
 )
-PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
+PLACED = st.builds(
+    PlacedAt,
+    *(SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS),
+    seq=st.none() | COUNTERS,
+    check=st.none() | st.just("teleport"),
+)
+VERDICTS = st.builds(
+    Verdict,
+    *(SLOTS, COUNTERS, st.text(max_size=12), st.text(max_size=8), NUMBERS, NUMBERS, st.just("m/s"), NUMBERS, NUMBERS),
+    *(COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+)
+SANCTIONS = st.builds(Sanction, SLOTS, COUNTERS, st.sampled_from(["logged", "ghosted", "removed"]), NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
-VERDICTS = st.builds(KioskVerdict, SLOTS, COUNTERS, COUNTERS, st.none() | st.text(max_size=60))
+KIOSK_VERDICTS = st.builds(KioskVerdict, SLOTS, COUNTERS, COUNTERS, st.none() | st.text(max_size=60))
 TICKS = st.builds(
     Tick,
     COUNTERS,
@@ -83,6 +99,8 @@ TICKS = st.builds(
     SEATS,
     SEATS,
     st.lists(COMMANDS, max_size=4),
+    NUMBERS,
+    st.booleans(),
 )
 DONES = st.builds(
     Done,
@@ -95,7 +113,9 @@ DONES = st.builds(
     judged=COUNTERS,
     accepted=COUNTERS,
     omitted=SLOTS,
-    events=st.lists(PLACED | CROSSINGS | VERDICTS | RACE_EVENTS, max_size=6),
+    events=st.lists(PLACED | CROSSINGS | KIOSK_VERDICTS | RACE_EVENTS | VERDICTS | SANCTIONS, max_size=6),
+    flagged=SLOTS,
+    counts=st.dictionaries(st.text(max_size=9), COUNTERS, max_size=3),
 )
 READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
 FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
@@ -119,6 +139,8 @@ def test_every_command_and_event_is_tried_here() -> None:
         PlacedAt,
         Crossing,
         KioskVerdict,
+        Verdict,
+        Sanction,
         GatePassed,
         GateMissed,
         WrongWay,
@@ -193,6 +215,22 @@ def test_the_largest_done_fits_the_pipe(event: Event) -> None:
         RACE_EVENTS_PER_TICK_MAX // 2
     )
     done = Done(63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, events)
+    assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
+
+
+def test_a_done_full_of_answers_corrections_and_verdicts_fits_the_pipe() -> None:
+    far, big = 65535.123456789, 2**32 - 1
+    seat = PLAYERS_MAX - 1, big
+    answer = PlacedAt(*seat, big, far, far, far, 6.28, "correction", far, far)
+    correction = PlacedAt(*seat, big, far, far, far, 6.28, "correction", far, far, big, "acceleration")
+    verdict = Verdict(*seat, "acceleration", "set_back", far, far, "m/s", far, far, big, far, far, far, far)
+    sanction = Sanction(*seat, "ghosted", far)
+    events = [answer] * MESSAGES_PER_TICK_MAX + [correction] * CORRECTIONS_PER_TICK_MAX
+    done = Done(
+        63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big,
+        [*events, *[verdict] * VERDICTS_PER_TICK_MAX, *[sanction] * 3 * SANCTIONS_PER_TICK_MAX],
+        PLAYERS_MAX, dict.fromkeys(REACTIONS, big),
+    )  # fmt: skip
     assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from math import nan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ipc.control import Tick
 from ipc.layout import SAMPLE
 from shared.player_state import COLUMNS, PlayerState, fresh
-from zones.anticheat import beyond_world_m, judge, old_sequence, stale_epochs
+from shared.thresholds import DEFAULT
+from shared.vehicles import VEHICLES
+from shared.world.static_world import StaticWorld
+from zones.anticheat import Judge, Rules, old_sequence, stale_epochs
+from zones.checks import beyond_world_m as beyond_m
+from zones.sweep import Obstacles
 
 SIZE_M = 1024.0
 ROW = np.array([0], np.intp)
+EMPTY = StaticWorld.empty(1024)
+OFF = Rules(DEFAULT, "off", VEHICLES, Obstacles.of(EMPTY.solids), EMPTY.ground, 1024)
+
+
+def beyond_world_m(samples: Any, size_m: float) -> NDArray[np.float64]:
+    return beyond_m(samples["x"], samples["z"], size_m)
+
+
+def judge(state: PlayerState, who: NDArray[np.intp], samples: Any, size_m: float) -> NDArray[np.bool_]:
+    """The protocol's own rules: what holds with the anti-cheat off."""
+    assert size_m == OFF.size_m
+    count = len(state)
+    tick = Tick(1, 1e6, 0, 0, [], [], [], [])
+    seats = np.arange(count), np.ones(count, np.uint32), np.zeros(count, np.uint8)
+    return Judge(OFF, tick, *seats, state).judge(who, samples).good
 
 
 def player(epoch: int = 0, seq: int = -1) -> PlayerState:

@@ -45,7 +45,7 @@ from shared.world.zone_map import ZoneMap
 from zones.simulation import Outcome, Slots, ZoneWorld, step
 
 SIZE_M = 512
-WORLD = ZoneWorld(1, ZoneMap.split(SIZE_M, 4), StaticWorld.empty(SIZE_M, 250))
+WORLD = ZoneWorld(1, ZoneMap.split(SIZE_M, 4), StaticWorld.empty(SIZE_M, 250), anticheat="off")
 GROUND_M = 2.5
 NOW_MS = 1_000_000.0
 WRAP = 2**32
