@@ -57,7 +57,27 @@ class Resume(_Control, frozen=True):
     generation: int
 
 
-Command: TypeAlias = Place | SetFlags | Resume
+class Arm(_Control, frozen=True):
+    """A player is on the grid of a race: its progress is nought, it is racing, and frozen until ``start_ms``."""
+
+    slot: int
+    generation: int
+    race: int
+    """Number of the race."""
+    route: int
+    """Index into ``StaticWorld.routes``."""
+    start_ms: float
+    """Server time of the start."""
+
+
+class Disarm(_Control, frozen=True):
+    """A player races no more."""
+
+    slot: int
+    generation: int
+
+
+Command: TypeAlias = Place | SetFlags | Resume | Arm | Disarm
 
 # --- events of a Done
 
@@ -87,7 +107,60 @@ class Crossing(_Control, frozen=True):
     """Server time at which it crossed the line."""
 
 
-Event: TypeAlias = PlacedAt | Crossing
+class GatePassed(_Control, frozen=True):
+    """A racer passed its next gate. Gate 0 of lap 0 is the start line; on a circuit gate 0 ends a lap."""
+
+    slot: int
+    generation: int
+    race: int
+    lap: int
+    """Laps completed, this one included when the gate ends it."""
+    gate: int
+    at_ms: float
+    """Server time of the crossing."""
+    err_ms: float
+    """Give or take."""
+
+
+class GateMissed(_Control, frozen=True):
+    """A racer drove past the gate that it still has to pass. Told once per gate missed."""
+
+    slot: int
+    generation: int
+    race: int
+    gate: int
+
+
+class WrongWay(_Control, frozen=True):
+    """A racer drives against the route."""
+
+    slot: int
+    generation: int
+    race: int
+
+
+class FalseStart(_Control, frozen=True):
+    """A racer left its grid slot before the start. Told once per start."""
+
+    slot: int
+    generation: int
+    race: int
+    at_ms: float
+
+
+class Implausible(_Control, frozen=True):
+    """A racer reached a gate faster than its car can: its result is not valid."""
+
+    slot: int
+    generation: int
+    race: int
+    gate: int
+    reason: str
+
+
+RaceEvent: TypeAlias = GatePassed | GateMissed | WrongWay | FalseStart | Implausible
+
+Event: TypeAlias = PlacedAt | Crossing | RaceEvent
 
 # --- main to zone
 

@@ -19,7 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipc.cell_arena import CellReader
-from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, PlacedAt, Seat, SetFlags, Tick
+from ipc.control import (
+    MESSAGES_PER_TICK_MAX,
+    Arm,
+    Command,
+    Crossing,
+    Disarm,
+    Done,
+    PlacedAt,
+    RaceEvent,
+    Seat,
+    SetFlags,
+    Tick,
+)
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
@@ -28,6 +40,7 @@ from shared.ids import NO_ZONE
 
 _FORGET_MAX = 8 * MESSAGES_PER_TICK_MAX
 """Forgets per Tick: 2,048 pairs are 24 KiB of its 64."""
+_UNANSWERABLE = SetFlags | Arm | Disarm
 
 
 class ZoneLink(Protocol):
@@ -79,6 +92,7 @@ class Committed:
     placed: list[PlacedAt]
     freed: list[Seat]
     """Slots whose players are gone for good from now on."""
+    races: list[RaceEvent] = field(default_factory=list)
 
 
 class Barrier:
@@ -158,9 +172,10 @@ class Barrier:
                 self.desks[move.source].forget.append((move.slot, move.generation))
         desk.crossings = [event for event in done.events if isinstance(event, Crossing)]
         placed = [event for event in done.events if isinstance(event, PlacedAt)]
-        self.unanswered += sum(not isinstance(command, SetFlags) for command in sent.commands) - len(placed)
+        self.unanswered += sum(not isinstance(command, _UNANSWERABLE) for command in sent.commands) - len(placed)
         freed, desk.leaving = desk.leaving, []
-        return Committed(done.zone, done.tick, placed, freed)
+        races = [event for event in done.events if isinstance(event, RaceEvent)]
+        return Committed(done.zone, done.tick, placed, freed, races)
 
     def late(self) -> list[ZoneDesk]:
         """Zones whose Done is not in."""

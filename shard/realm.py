@@ -14,13 +14,15 @@ from typing import Protocol
 from ipc.control import Done, Place, PlacedAt, Resume, Seat, SetFlags
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
+from shard.director import Director, Entrant
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
 from shard.slots import SlotPool
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
-from shared.ids import Generation, Slot
+from shared.ids import NO_ZONE, Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason
 from shared.vehicles import VEHICLE_INDEX
+from shared.world.routes import Route
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
 
@@ -78,6 +80,7 @@ class Realm:
         period_ms: float,
         players_max: int,
         audit: bool = False,
+        routes: Sequence[Route] = (),
     ) -> None:
         self.world = world
         self.zone_map = zone_map
@@ -91,6 +94,9 @@ class Realm:
         self.barrier = Barrier(memory.table, memory.ring, desks, period_ms)
         self.fanout = Fanout(slots, zone_map.size_m // CELL_M)
         self.auditor = Auditor(memory.table) if audit else None
+        self.races = Director(routes, self, world.hash)
+        self._committed_ms = [0.0] * len(links)
+        """Time of each zone's last committed tick."""
         self._pool = SlotPool(slots)
         self._by_player: dict[str, Occupant] = {}
         self._by_slot: dict[int, Occupant] = {}
@@ -120,6 +126,7 @@ class Realm:
             occupant.leaving = True
             self.fanout.unwatch(occupant.slot)
             self.barrier.dismiss((occupant.slot, occupant.generation))
+        self.races.gone(player, self.now_ms)
 
     def hold(self, player: str) -> bool:
         """The player's socket is lost: keep its body where it is, for all to see that it is away.
@@ -133,6 +140,7 @@ class Realm:
             occupant.client = _Nobody()
             self.fanout.unwatch(occupant.slot)
             self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
+            self.races.away(player, self.now_ms)
         return occupant is not None
 
     def resume(self, player: str, client: Client) -> bool:
@@ -151,6 +159,7 @@ class Realm:
         occupant.resumes += 1
         self.fanout.unwatch(occupant.slot)
         self.barrier.command(Resume(occupant.slot, occupant.generation))
+        self.races.back(player, self.now_ms)
         return True
 
     def respawn(self, player: str) -> bool:
@@ -168,6 +177,18 @@ class Realm:
         """The player's body, unless it has none or it is leaving."""
         occupant = None if player is None else self._by_player.get(player)
         return None if occupant is None or occupant.leaving else occupant
+
+    def entrant(self, player: str) -> Entrant | None:
+        """The player as one who may race; None without a body."""
+        occupant = self.occupant(player)
+        if occupant is None:
+            return None
+        return Entrant((occupant.slot, occupant.generation), occupant.entry.name, occupant.entry.vehicle)
+
+    def committed_ms(self, slot: int) -> float:
+        """Time of the last committed tick of the zone that owns the slot."""
+        zone = int(self.memory.table.owner[slot])
+        return self.now_ms if zone == NO_ZONE else self._committed_ms[zone]
 
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
@@ -197,6 +218,8 @@ class Realm:
         self.tick += 1
         self.now_ms = now_ms
         self._seat_waiting()
+        for order in self.races.take_orders():
+            self.barrier.command(order)
         sent = self.barrier.begin(self.tick, now_ms)
         if self.auditor is not None:
             ticks = [(desk.zone, desk.outstanding) for desk in self.barrier.desks if desk.zone in sent]
@@ -207,11 +230,16 @@ class Realm:
 
     def commit(self, done: Done) -> None:
         """Take the Done of a zone."""
+        sent = self.barrier.desks[done.zone].outstanding
         committed = self.barrier.commit(done)
+        assert sent is not None, "the barrier takes no Done unasked"
+        self._committed_ms[done.zone] = sent.now_ms
         if self.auditor is not None:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
             self._placed(placed, done.tick)
+        for event in committed.races:
+            self.races.zone_event(event, self.now_ms)
         self._freed += committed.freed
 
     def end_tick(self) -> None:
@@ -228,6 +256,7 @@ class Realm:
             del self._by_player[occupant.entry.player]
             self._pool.give_back(occupant.slot, self.now_ms)
         self._freed.clear()
+        self.races.step(self.now_ms)
 
     def _seat_waiting(self) -> None:
         for player, (entry, client) in list(self._waiting.items()):
@@ -251,6 +280,8 @@ class Realm:
         occupant = self._by_slot.get(event.slot)
         if occupant is None or occupant.generation != event.generation or occupant.leaving:
             return
+        if event.reason == "grid":
+            self.races.on_grid(occupant.entry.player, self.now_ms)
         occupant.resumes -= event.reason == "resume"
         if occupant.resumes or occupant.away:
             return  # a later placement answers the connection that is here now, or will be

@@ -19,12 +19,14 @@ from shard.auth import AuthFault, Claims, verify
 from shard.bucket import Bucket
 from shard.budget import ENOUGH
 from shard.denylist import DenyList
+from shard.director import Refusal
 from shard.keys import NOT_READY, KeyStore
 from shard.line import Line, Place
 from shard.pacing import Work
 from shard.presence import Doing, Roster
 from shard.realm import Client, Entry, Realm
-from shard.session import Close, Command, GoIn, GoOut, Page, PutBack, Say, Session, Verify
+from shard.session import Close, Command, GoIn, GoOut, Page, PutBack, RaceIn, RaceOut, Say, Session, Verify
+from shard.wsframe import text_frame
 from shared.constants import CHUNK_M, MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from shared.messages import (
     ClientFault,
@@ -45,6 +47,7 @@ from shared.messages import (
     WelcomePayload,
     WhoPayload,
     WorldInfo,
+    encode,
 )
 from shared.vehicles import DEFAULT_VEHICLE, VEHICLE_INDEX
 
@@ -223,9 +226,17 @@ class Reception:
                 self._put_back(peer, re)
             case Page(wish):
                 self._page(peer, wish, re)
+            case RaceIn(race):
+                races, player = self.realm.races, self._guest(peer).player
+                self._answer_race(peer, races.join(player, race, self.realm.now_ms), re)
+            case RaceOut(race):
+                races, player = self.realm.races, self._guest(peer).player
+                self._answer_race(peer, races.leave(player, race, self.realm.now_ms), re)
             case Close(code, error, text, retry_after_ms):
                 peer.send(Error(ErrorPayload(error, text, retry_after_ms), re=re))
                 peer.end(code, error)
+                if code is CloseCode.REMOVED and peer.session.player is not None:
+                    self.realm.races.removed(peer.session.player, self.realm.now_ms)
                 self.lost(peer, hold=code not in (CloseCode.FORBIDDEN, CloseCode.REMOVED))
 
     def forget(self, guest: Guest) -> None:
@@ -237,6 +248,8 @@ class Reception:
     def note(self, guest: Guest) -> None:
         """Have the roster know what the player does now."""
         doing: Doing = "away" if guest.peer is None else DOING.get(guest.peer.session.state, "lobby")
+        if doing == "driving" and self.realm.races.race_of(guest.player) is not None:
+            doing = "racing"
         self.roster.put(guest.player, guest.name, doing)
 
     def to_lobby(self, guest: Guest, reason: Literal["welcome", "left", "idle"], re: int | None = None) -> None:
@@ -325,6 +338,7 @@ class Reception:
         guest.peer, guest.away_until_s, guest.warned = peer, math.inf, False
         resumed = self.realm.resume(player, peer)
         peer.send(self._welcome(guest, peer, resumed, re))
+        self.realm.races.greet(player)
         if resumed:
             peer.session.resumed()
             guest.moved_s = self.now_s
@@ -379,6 +393,28 @@ class Reception:
         if wish.follow:
             self.roster.follow(guest.player)
         peer.send(Presence(self.roster.page(wish.after, wish.limit), re=re))
+
+    # --- races
+
+    def post_races(self) -> None:
+        """Deliver what races have to tell: each message is framed once for all its readers."""
+        races = self.realm.races
+        for mail in races.take_mail():
+            frame = text_frame([encode(mail.message)])
+            for player in mail.players:
+                guest = self.guests.get(player)
+                if guest is not None and guest.peer is not None:
+                    guest.peer.deliver(frame)
+        for player in races.take_moved():
+            if guest := self.guests.get(player):
+                self.note(guest)
+
+    def _answer_race(self, peer: Peer, outcome: str | Refusal, re: int | None) -> None:
+        self.post_races()
+        if isinstance(outcome, Refusal):
+            peer.send(peer.session.refuse(outcome.code, outcome.text, re).message)
+        elif (state := self.realm.races.state(outcome, re)) is not None:
+            peer.send(state)
 
     def _guest(self, peer: Peer) -> Guest:
         assert peer.session.player is not None, "only authenticated sessions get this far"

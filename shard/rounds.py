@@ -34,6 +34,7 @@ class Rounds:
         if reception.waiting:
             reception.waiting = {peer for peer in reception.waiting if not peer.take_held()}
         reception.let_in()
+        reception.post_races()
         for place in reception.line.news(now_s):
             reception.tell_place(place)
         for player in reception.deny.poll(now_s):

@@ -31,6 +31,8 @@ from shared.messages import (
     PlacedReason,
     Pong,
     PongPayload,
+    RaceJoin,
+    RaceLeave,
     Respawn,
     ServerMessage,
     State,
@@ -95,6 +97,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class RaceIn:
+    """Take part in a race, or watch it."""
+
+    race: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaceOut:
+    """Take part in it no more."""
+
+    race: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a message."""
 
@@ -111,7 +127,7 @@ class Close:
     retry_after_ms: int | None = None
 
 
-Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Page | Say | Close
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Page | RaceIn | RaceOut | Say | Close
 
 
 class Session:
@@ -152,6 +168,10 @@ class Session:
                 return PutBack()
             case Who():
                 return Page(message.payload)
+            case RaceJoin():
+                return RaceIn(message.payload.race)
+            case RaceLeave():
+                return RaceOut(message.payload.race)
             case Ping():
                 return Say(Pong(PongPayload(message.payload.t, now_ms), re=message.id))
             case _:

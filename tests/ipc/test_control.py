@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 
 from ipc.control import (
     MESSAGES_PER_TICK_MAX,
+    Arm,
     Command,
     Crossing,
+    Disarm,
     Done,
     Event,
+    FalseStart,
     Fault,
+    GateMissed,
+    GatePassed,
+    Implausible,
     Place,
     PlacedAt,
     Ready,
@@ -27,6 +33,7 @@ from ipc.control import (
     Tick,
     ToMain,
     ToZone,
+    WrongWay,
     decode_to_main,
     decode_to_zone,
     encode,
@@ -41,9 +48,25 @@ REASONS = st.sampled_from(get_args(PlacedReason))
 SEATS = st.lists(st.tuples(SLOTS, COUNTERS), max_size=4)
 PLACES = st.builds(Place, SLOTS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, REASONS, st.booleans())
 BITS = st.integers(0, 255)
-COMMANDS = PLACES | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS) | st.builds(Resume, SLOTS, COUNTERS)
+RACES = st.integers(0, 2**31 - 1)
+GATES = st.integers(0, 2**15 - 1)
+ARMS = st.builds(Arm, SLOTS, COUNTERS, RACES, GATES, NUMBERS)
+COMMANDS = (
+    PLACES
+    | st.builds(SetFlags, SLOTS, COUNTERS, BITS, BITS)
+    | st.builds(Resume, SLOTS, COUNTERS)
+    | ARMS
+    | st.builds(Disarm, SLOTS, COUNTERS)
+)
 PLACED = st.builds(PlacedAt, SLOTS, COUNTERS, COUNTERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, REASONS, NUMBERS, NUMBERS)
 CROSSINGS = st.builds(Crossing, SLOTS, COUNTERS, st.integers(0, ZONES_MAX - 1), NUMBERS)
+RACE_EVENTS = (
+    st.builds(GatePassed, SLOTS, COUNTERS, RACES, GATES, GATES, NUMBERS, NUMBERS)
+    | st.builds(GateMissed, SLOTS, COUNTERS, RACES, GATES)
+    | st.builds(WrongWay, SLOTS, COUNTERS, RACES)
+    | st.builds(FalseStart, SLOTS, COUNTERS, RACES, NUMBERS)
+    | st.builds(Implausible, SLOTS, COUNTERS, RACES, GATES, st.text(max_size=40))
+)
 TICKS = st.builds(
     Tick,
     COUNTERS,
@@ -66,7 +89,7 @@ DONES = st.builds(
     judged=COUNTERS,
     accepted=COUNTERS,
     omitted=SLOTS,
-    events=st.lists(PLACED | CROSSINGS, max_size=6),
+    events=st.lists(PLACED | CROSSINGS | RACE_EVENTS, max_size=6),
 )
 READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
 FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
@@ -85,8 +108,8 @@ def test_what_a_zone_says_arrives_as_it_was_said(message: ToMain) -> None:
 
 
 def test_every_command_and_event_is_tried_here() -> None:
-    assert set(get_args(Command)) == {Place, SetFlags, Resume}
-    assert set(get_args(Event)) == {PlacedAt, Crossing}
+    assert set(get_args(Command)) == {Place, SetFlags, Resume, Arm, Disarm}
+    assert set(get_args(Event)) == {PlacedAt, Crossing, GatePassed, GateMissed, WrongWay, FalseStart, Implausible}
     assert set(get_args(ToZone)) == {Tick, Stop}
     assert set(get_args(ToMain)) == {Ready, Done, Fault}
 

@@ -19,6 +19,8 @@ from shard.session import (
     GoOut,
     Page,
     PutBack,
+    RaceIn,
+    RaceOut,
     Say,
     Session,
     Verify,
@@ -126,6 +128,8 @@ def test_a_message_is_obeyed_where_the_contract_allows_it_and_refused_elsewhere(
             Leave: GoOut(),
             Respawn: PutBack(),
             Who: Page(WhoPayload()),
+            RaceJoin: RaceIn("race"),
+            RaceLeave: RaceOut("race"),
             Ping: Say(Pong(PongPayload(99.5, NOW_MS), re=7)),
         }
         if type(message) in obeyed:

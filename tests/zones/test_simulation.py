@@ -281,6 +281,7 @@ def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[
     if isinstance(command, SetFlags):
         player["flags"] = (player["flags"] | command.on) & ~command.off & 0xFF
         return []
+    assert isinstance(command, Place | Resume), "races have tests of their own"
     reason: PlacedReason = "resume"
     if isinstance(command, Place):
         reason = command.reason
