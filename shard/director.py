@@ -161,6 +161,7 @@ class Director:
         self._orders: list[Order] = []
         self._mail: list[Mail] = []
         self._moved: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
 
     # --- what players and kiosks want
 
@@ -177,6 +178,7 @@ class Director:
         race = Race(RaceCard.of(route, self._opened, self._vehicles, self.resume_ms), now_ms)
         record = self._live[self._opened] = _Record(race, route, index, player, due_ms=due_ms(race))
         self._by_id[race.card.id] = self._opened
+        self._changed[route.id] = None
         if player is not None:
             self._enlist(record, player, now_ms)
         return race.card.id
@@ -200,6 +202,8 @@ class Director:
         if race.over or player in race.racers:
             return race_id
         if race.phase != "open":
+            if player in self._racing:
+                return Refusal("not_allowed", f"you are in a race: leave {self.race_of(player)} before you watch one")
             self._watch(player, record)
             return race_id
         if refusal := self._unfit(player, record.route):
@@ -345,6 +349,11 @@ class Director:
         moved, self._moved = self._moved, {}
         return list(moved)
 
+    def take_changed(self) -> list[str]:
+        """Routes for which ``show`` says something else than at the last call."""
+        changed, self._changed = self._changed, {}
+        return list(changed)
+
     # --- inside
 
     def _open_cards(self) -> list[RaceCard]:
@@ -415,6 +424,7 @@ class Director:
         for command in commands:
             match command:
                 case TellState():
+                    self._changed[race.card.route] = None
                     self._mail.append(Mail(record.audience, state_of(race)))
                 case TellPassing(player):
                     self._mail.append(Mail(record.audience, passing_of(race, player)))
@@ -448,7 +458,7 @@ class Director:
         record.places = places_of(placings)
         for placing in placings:
             racer = race.racers[placing.player]
-            if self.best is not None and placing.status == "finished" and placing.time_ms is not None:
+            if self.best is not None and placing.status == "finished" and placing.time_ms:
                 self.best.record(race.card.route, racer.player, racer.name, racer.vehicle, placing.time_ms)
             receipt = "" if self.sign is None else self.sign(receipt_of(race, placing, self._world), now_ms)
             record.receipts[placing.player] = receipt

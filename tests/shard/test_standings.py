@@ -137,7 +137,7 @@ def plain_heats(times: list[tuple[int, int]]) -> list[int]:
             groups[-1].append(number)
         else:
             groups.append([number])
-    places = []
+    places: list[int] = []
     for group in groups:
         place = len(places) + 1
         places += [place] * len(group)
