@@ -420,7 +420,8 @@ class Director:
     def _apply(self, record: _Record, event: Event, now_ms: float) -> None:
         race, commands = reduce(record.race, event, now_ms)
         record.race = race
-        record.due_ms = due_ms(race)
+        if len(commands) != 1 or not isinstance(commands[0], TellPassing):
+            record.due_ms = due_ms(race)  # to pass a gate brings nothing nearer
         for command in commands:
             match command:
                 case TellState():

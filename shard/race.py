@@ -116,7 +116,7 @@ def reduce(race: Race, event: Event, now_ms: float) -> tuple[Race, list[Command]
         return race, []
     draft = _Draft(race, now_ms)
     _HANDLERS[type(event)](draft, event)
-    while not draft.race.over and _time_edge(draft):
+    while not draft.settled and not draft.race.over and _time_edge(draft):
         pass
     if draft.changed:
         draft.race = replace(draft.race, rev=race.rev + 1)
@@ -165,6 +165,8 @@ class _Draft:
         self.commands: list[Command] = []
         self.changed = False
         """Something that is told: ``rev`` grows."""
+        self.settled = False
+        """No edge by time can follow from this event: the most frequent one is spared the look."""
 
     def put(self, racer: Racer) -> None:
         """Have this racer in place of the one of the same player, or as a new one."""
@@ -263,8 +265,10 @@ def _passed(draft: _Draft, event: Passed) -> None:
     racer = replace(racer, passings=(*racer.passings, passing))
     draft.put(racer)
     draft.commands.append(TellPassing(racer.player))
-    if racer.status == "racing":
+    if racer.status == "racing" and racer.passed > race.card.last:
         _finish_if_through(draft, racer)
+    else:
+        draft.settled = True
 
 
 def _finish_if_through(draft: _Draft, racer: Racer) -> None:

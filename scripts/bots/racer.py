@@ -34,6 +34,8 @@ EARLY_S = 1.0
 AROUND_M = 4.0
 """How far beyond the end of a gate the car is that goes around it."""
 SKIP_FROM_M = 45.0
+BACK_IN_LANE_M = 60.0
+"""It goes slowly for so long behind the gate: whoever speeds up at once swings past the next gate, too."""
 AROUND_MPS = 12.0
 """How fast one drives around a gate, or back."""
 TURN_BACK_AT = 2
@@ -133,7 +135,7 @@ class Racer:
         wanted = self._line.speed_mps(self.at_m + self.car.speed_mps * dt_s)
         if self.conduct is Conduct.SKIP_GATE:
             to_go_m = float(self._route.gate_at_m[self._skipped]) - SKIP_FROM_M - self.at_m
-            if to_go_m > -2.0 * SKIP_FROM_M:
+            if to_go_m > -2.0 * SKIP_FROM_M - BACK_IN_LANE_M:
                 wanted = min(wanted, math.sqrt(AROUND_MPS**2 + BRAKE_MPS2 * max(0.0, to_go_m)))
         return min(wanted, AROUND_MPS) if self._back else wanted
 

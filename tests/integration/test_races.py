@@ -217,6 +217,26 @@ def test_a_lost_socket_is_shown_and_the_next_one_is_told_the_race_and_gets_the_r
     run(scenario)
 
 
+def test_who_comes_back_in_time_is_not_away_any_more() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        await course.start(clients)
+        anna.socket.transport.abort()
+        guest = course.shard.reception.guests[player_id(0)]
+        while guest.peer is not None:
+            await asyncio.sleep(SETTLE_S)
+        await course.ticks()
+        async with SocketClient.connect(course.shard) as back:
+            await back.send(Auth(AuthPayload(token(0))))
+            assert isinstance(await back.receive(), Welcome)
+            await course.ticks()
+            [*_, state] = await heard(ben, RaceState)
+            assert [racer.away for racer in state.payload.racers] == [False, False]
+            assert course.races.race_of(player_id(0)) == "r1-by-gates"
+
+    run(scenario)
+
+
 def test_a_newer_connection_goes_on_racing_without_a_word_of_being_away() -> None:
     async def scenario(course: Course, clients: list[SocketClient]) -> None:
         _, ben = clients

@@ -39,6 +39,8 @@ class World:
     seats: dict[str, Seat] = field(default_factory=dict)
     vehicles: dict[str, str] = field(default_factory=dict)
     zone_lag_ms: float = 0.0
+    slow: set[int] = field(default_factory=set)
+    """Slots in zones that lag; empty: all do."""
     best: list[tuple[Any, ...]] = field(default_factory=list)
     signed: list[Receipt] = field(default_factory=list)
 
@@ -51,7 +53,7 @@ class World:
         return None if seat is None else Entrant(seat, f"Driver {player}", self.vehicles.get(player, "car"))
 
     def committed_ms(self, slot: int) -> float:
-        return self.now_ms - self.zone_lag_ms
+        return self.now_ms - (self.zone_lag_ms if slot in self.slow or not self.slow else 0.0)
 
     def record(self, route: str, player: str, name: str, vehicle: str, time_ms: float) -> None:
         self.best.append((route, player, name, vehicle, time_ms))
@@ -424,6 +426,20 @@ def test_a_result_waits_for_the_zones_of_its_racers(world: World) -> None:
     world.wait(2900.0 + 5000.0 + SETTLE_MS - 3000.0 - 50.0)
     assert world.state(race).phase == "finishing"
     world.wait(50.0)
+    assert world.state(race).phase == "finished"
+
+
+def test_a_result_does_not_wait_for_the_zone_of_a_car_that_is_gone(world: World) -> None:
+    world.come("ab")
+    race = world.open("a")
+    world.join("b", race)
+    start_ms = world.start(race, "ab")
+    world.go("b")
+    world.come("b")  # with another car
+    world.zone_lag_ms, world.slow = 5000.0, {1}
+    world.wait(3000.0)
+    world.drive("a", 1, "dash", start_ms + 2900.0)
+    world.wait(SETTLE_MS)
     assert world.state(race).phase == "finished"
 
 
