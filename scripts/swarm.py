@@ -28,11 +28,15 @@ from typing import NoReturn
 
 from scripts.bots.cheat import cheat_all, cheat_table
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
+from scripts.bots.racer import Conduct
 from scripts.bots.report import table
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from shard.auth import KeyFault, KeyPools, load_keys
 from shard.dev_secret import read_or_create
+from shared.world.land import Land
+from shared.world.routes import Route
+from shared.world.world_file import FILE_PRESETS, load_preset
 
 BOTS_MAX = 20_000
 """Bot numbers have four digits in names of at most twenty characters; far more than one machine drives."""
@@ -56,7 +60,8 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         if flags.cheats:
             return _run_cheats(specs[0], as_json=flags.json)
         _raise_descriptor_limit(specs[0].bots)
-        tally = _run_here(specs[0]) if len(specs) == 1 else _run_processes(specs)
+        route = _route(flags) if flags.racers else None
+        tally = _run_here(specs[0], route) if len(specs) == 1 else _run_processes(specs)
         if not tally.connected_most and tally.disconnects:
             raise SwarmFault(f"--url: no bot could connect to {flags.url}: {next(iter(tally.disconnects))}")
     except (SwarmFault, KeyFault) as fault:
@@ -71,14 +76,18 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def _run_here(spec: FleetSpec) -> Tally:
+def _run_here(spec: FleetSpec, route: Route | None) -> Tally:
     """All bots in this process; Ctrl-C ends the run early."""
 
     async def run() -> Tally:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         with _interrupt(lambda: loop.call_soon_threadsafe(stop.set)):
-            return await Fleet(spec).run(stop, _show)
+            fleet = Fleet(spec, route=route)
+            tally = await fleet.run(stop, _show)
+            if fleet.book is not None:
+                print(fleet.book.table(), file=sys.stderr)
+            return tally
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(run())
@@ -213,7 +222,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m scripts.swarm", description=__doc__.splitlines()[0], allow_abbrev=False)
     add = parser.add_argument
-    add("--bots", type=int, default=300, metavar="N", help="clients, over all processes (default 300)")
+    add("--bots", type=int, metavar="N", help="clients, over all processes (default 300, or the racers alone)")
     add("--seconds", type=float, default=60.0, metavar="S", help="time to drive after the ramp (default 60)")
     add("--ramp", type=float, default=5.0, metavar="S", help="time over which the bots connect (default 5)")
     add("--processes", type=int, default=1, metavar="N", help="bots of different processes judge no pairs (default 1)")
@@ -222,6 +231,11 @@ def _parser() -> _Parser:
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
     add("--cheats", action="store_true", help="one cheat per technique in place of honest bots; 0 when they have run")
+    add("--racers", type=int, default=0, metavar="N", help="so many of the bots race, on --route (default 0)")
+    add("--route", metavar="NAME", help="route to race on; the shard runs with --dev and the same --world")
+    add("--world", default=FILE_PRESETS[0], metavar="PRESET", help=f"world of the route (default {FILE_PRESETS[0]})")
+    conducts = ", ".join(each for each in Conduct if each is not Conduct.HONEST)
+    add("--misconduct", default="", metavar="LIST", help=f"what the last racers do, one each: {conducts}")
     add("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
     add(
         "--token-secret-file",
@@ -233,9 +247,12 @@ def _parser() -> _Parser:
 
 def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
     """One spec per process. Raises SwarmFault."""
+    if flags.bots is None:
+        flags.bots = flags.racers or 300
     for flag, value, low, high in (
         ("--bots", flags.bots, 1, BOTS_MAX),
-        ("--processes", flags.processes, 1, min(PROCESSES_MAX, flags.bots)),
+        ("--racers", flags.racers, 0, flags.bots),
+        ("--processes", flags.processes, 1, 1 if flags.racers else min(PROCESSES_MAX, flags.bots)),
         ("--seconds", flags.seconds, 0.1, 7 * 86400),
         ("--ramp", flags.ramp, 0.0, 86400),
         ("--churn", flags.churn, 0.0, 60.0),
@@ -260,9 +277,35 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             issuer=keys.issuer or LOCAL_ISSUER,
             audience=keys.audience,
             come_back=flags.come_back,
+            racers=_conducts(flags),
         )
         for first, end in pairwise(cuts)
     ]
+
+
+def _conducts(flags: argparse.Namespace) -> tuple[Conduct, ...]:
+    """How each racer behaves: honest ones first, then those of --misconduct. Raises SwarmFault."""
+    try:
+        others = [Conduct(part.strip()) for part in flags.misconduct.split(",") if part.strip()]
+    except ValueError as fault:
+        raise SwarmFault(f"--misconduct: {fault}; use some of {', '.join(Conduct)}") from None
+    if len(others) > flags.racers:
+        raise SwarmFault(f"--misconduct: names {len(others)} racers, there are {flags.racers}; raise --racers")
+    racers: int = flags.racers
+    return (Conduct.HONEST,) * (racers - len(others)) + tuple(others)
+
+
+def _route(flags: argparse.Namespace) -> Route:
+    """What --world and --route name. Raises SwarmFault."""
+    if flags.world not in FILE_PRESETS:
+        raise SwarmFault(f"--world: must be one of {', '.join(FILE_PRESETS)}, not {flags.world!r}")
+    land = Land.of_file(load_preset(flags.world))
+    for route in land.routes:
+        if route.id == flags.route:
+            if flags.racers > len(route.grid):
+                raise SwarmFault(f"--racers: at most {len(route.grid)} start on {route.id}, not {flags.racers}")
+            return route
+    raise SwarmFault(f"--route: must be one of {', '.join(route.id for route in land.routes)}, not {flags.route!r}")
 
 
 def _signing_keys(secret_file: str | None, env: Mapping[str, str]) -> KeyPools:

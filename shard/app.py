@@ -23,6 +23,7 @@ from shard.gateway import Gateway, listen, make_doors
 from shard.keys import KeyStore
 from shard.memory import Memory
 from shard.realm import Realm
+from shard.receipts import SigningKey, sign
 from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
 from shard.supervisor import Fleet, Supervisor
@@ -43,7 +44,7 @@ EXIT_FAILED = 1
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, keys: KeyStore) -> int:
+def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> int:
     """Run the shard until SIGTERM or Ctrl-C; returns the exit code. Raises StartFault when it cannot start."""
     setproctitle("shard: main")
     if stale := remove_stale():
@@ -76,6 +77,12 @@ def run(config: Config, keys: KeyStore) -> int:
         if config.evidence is not None:
             evidence = realm.conduct.evidence = stack.enter_context(closing(open_evidence(config)))
             evidence.solids = memory.world.static.solids
+        realm.races.resume_ms = config.resume_s * 1000.0
+        realm.races.open_anywhere = config.dev
+        if receipts is not None:
+            lifetime_s = config.receipt_days * 86400.0
+            realm.races.sign = lambda receipt, now_ms: sign(receipt, receipts, now_ms / 1000.0, lifetime_s)
+        log.info("receipts", extra={"key": receipts.describe() if receipts else "none: set SHARD_RECEIPT_SECRET"})
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
 
@@ -121,6 +128,8 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     gateway.refuse_arrivals()
     if reception.online and not ticking.done():
         rounds.warn(f"the server restarts in {config.drain_s:.0f} s; reconnect when you are told to")
+        realm.races.drain(realm.now_ms)
+        reception.post_races()
         leaving = loop.create_task(_see_out(config, gateway))
         hurrying = loop.create_task(hurry.wait())
         await asyncio.wait((leaving, hurrying, ticking), return_when=asyncio.FIRST_COMPLETED)

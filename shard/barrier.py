@@ -27,6 +27,7 @@ from ipc.control import (
     Done,
     KioskVerdict,
     PlacedAt,
+    RaceEvent,
     Reidentify,
     Sanction,
     Seat,
@@ -96,6 +97,7 @@ class Committed:
     """Slots whose players are gone for good from now on."""
     verdicts: list[Verdict]
     sanctions: list[Sanction]
+    races: list[RaceEvent] = field(default_factory=list)
 
 
 class Barrier:
@@ -187,7 +189,8 @@ class Barrier:
         freed, desk.leaving = desk.leaving, []
         verdicts = [event for event in done.events if isinstance(event, Verdict)]
         sanctions = [event for event in done.events if isinstance(event, Sanction)]
-        return Committed(done.zone, done.tick, placed, uses, freed, verdicts, sanctions)
+        races = [event for event in done.events if isinstance(event, RaceEvent)]
+        return Committed(done.zone, done.tick, placed, uses, freed, verdicts, sanctions, races)
 
     def late(self) -> list[ZoneDesk]:
         """Zones whose Done is not in."""

@@ -13,6 +13,7 @@ from shard.config import Config, ConfigFault, StartFault, parse_config
 from shard.dev_secret import read_or_create
 from shard.key_set import key_set_address
 from shard.keys import KeyStore
+from shard.receipt_key import choose_receipt_key
 
 EXIT_NOT_STARTED = 2
 """Bad settings, bad keys, or a machine that cannot run them: a restart alone does not help. argparse uses it, too."""
@@ -28,15 +29,17 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     try:
         config = parse_config(argv, env, is_tty=sys.stderr.isatty())
         keys = choose_keys(config, env)
+        dev_file = config.dev_secret_file if config.dev else None
+        receipts = choose_receipt_key(env, keys.pools.secret, dev_file)
         if not config.check:
             logs.configure(config.log_level, config.log_format)
         keys.load()
         if config.check:
-            print(_summary(config, keys))
+            print(_summary(config, keys, receipts.describe() if receipts else "none"))
             return 0
         from shard.app import run  # noqa: PLC0415 - a bad flag is refused before the whole server is loaded
 
-        return run(config, keys)
+        return run(config, keys, receipts)
     except (ConfigFault, KeyFault, StartFault) as fault:
         print(f"shard: {fault}", file=sys.stderr)
         return EXIT_NOT_STARTED
@@ -57,7 +60,7 @@ def choose_keys(config: Config, env: Mapping[str, str]) -> KeyStore:
     return KeyStore(keys, address)
 
 
-def _summary(config: Config, keys: KeyStore) -> str:
+def _summary(config: Config, keys: KeyStore, receipts: str) -> str:
     """What would run, for ``--check``: a line per subject."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     port = str(config.port) if config.port else "any free port"
@@ -69,6 +72,7 @@ def _summary(config: Config, keys: KeyStore) -> str:
             f"world    {world.preset}, seed {world.seed}, {world.size_m} m, hash {world.hash}",
             f"size     {config.zones} zones at {config.tick_hz} Hz, {config.max_players} players",
             f"keys     {keys.describe()}",
+            f"receipts {receipts}",
             f"logs     {config.log_level}, {config.log_format}",
             f"mode     {'development' if config.dev else 'normal'}{', invariants checked' if config.debug else ''}",
         )

@@ -99,6 +99,8 @@ class Config:
     """How long a car is held after its socket is lost."""
     idle_minutes: int
     """After which a driver gives up its slot while others queue; 0: never."""
+    receipt_days: int
+    """How long a race receipt is valid."""
     drain_s: float
     """Between telling players that the shard ends and closing their connections."""
     anticheat: Mode
@@ -208,6 +210,7 @@ _OPTIONS: Final = (
     ),
     _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
     _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
+    _Option("players", "--receipt-days", "SHARD_RECEIPT_DAYS", "N", "7", "how long a race receipt is valid"),
     _Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
     _Option(
         "world",
@@ -297,6 +300,7 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         tls_key=tls_key,
         resume_s=float(_integer(given["resume_seconds"], 0, 600)),
         idle_minutes=_integer(given["idle_minutes"], 0, 24 * 60),
+        receipt_days=_integer(given["receipt_days"], 1, 3650),
         drain_s=float(_integer(given["drain_seconds"], 0, 600)),
         anticheat=_choice(given["anticheat"], {mode: mode for mode in MODES}),
         evidence=_optional_path(given["evidence"]),

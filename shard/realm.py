@@ -16,13 +16,15 @@ from shard.attendant import Attendant
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.conduct import Conduct
+from shard.director import Director, Entrant
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
+from shard.race_desk import RaceCounter, kiosk_rule
 from shard.records import Records
 from shard.signals import Signals
 from shard.slots import SlotPool
-from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
-from shared.ids import Generation, Slot
+from shared.constants import CELL_M, FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST
+from shared.ids import NO_ZONE, Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason, ServerMessage, SignalKind
 from shared.world.land import Land, land_of
 from shared.world.world import Pose, World
@@ -115,6 +117,11 @@ class Realm:
         self.signals = Signals(self.fanout)
         self.attendant = Attendant(self, self.land)
         self.auditor = Auditor(memory.table) if audit else None
+        self.races = Director(self.land.routes, self, world.hash, vehicles=self.land.vehicles, best=self.attendant.desk)
+        self.races.may_join = kiosk_rule(self.land.kiosks, self.where)
+        self.attendant.desk.races = RaceCounter(self.races)
+        self._committed_ms = [0.0] * len(links)
+        """Time of each zone's last committed tick."""
         self._pool = SlotPool(slots)
         self._by_player: dict[str, Occupant] = {}
         self._by_slot: dict[int, Occupant] = {}
@@ -148,6 +155,7 @@ class Realm:
             occupant.leaving = True
             self._unwatch(occupant)
             self.barrier.dismiss((occupant.slot, occupant.generation))
+        self.races.gone(player, self.now_ms)
 
     def hold(self, player: str) -> bool:
         """The player's socket is lost: keep its body where it is, for all to see that it is away.
@@ -161,6 +169,7 @@ class Realm:
             occupant.client = _Nobody()
             self._unwatch(occupant)
             self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
+            self.races.away(player, self.now_ms)
         return occupant is not None
 
     def resume(self, player: str, client: Client) -> bool:
@@ -179,6 +188,7 @@ class Realm:
         occupant.resumes += 1
         self._unwatch(occupant)
         self.barrier.command(Resume(occupant.slot, occupant.generation))
+        self.races.back(player, self.now_ms)
         return True
 
     def respawn(self, player: str) -> bool:
@@ -190,6 +200,14 @@ class Realm:
             x, _, z = table.column("pos")[half, slot].tolist()
             self.place(occupant, self.land.respawn(x, z, float(table.column("yaw")[half, slot])), "respawn")
         return occupant is not None
+
+    def frozen(self, player: str) -> bool:
+        """Whether the player waits on the grid of a race."""
+        occupant = self.occupant(player)
+        if occupant is None:
+            return False
+        table, slot = self.memory.table, occupant.slot
+        return bool(table.column("flags")[table.front[slot], slot] & FLAG_FROZEN)
 
     def place(self, occupant: Occupant, pose: Pose, reason: PlacedReason, fresh: bool = False) -> None:
         """Move a car by the server's hand; ``client.placed`` tells when it is done."""
@@ -226,6 +244,18 @@ class Realm:
         x, _, z = table.column("pos")[half, slot].tolist()
         return x, z
 
+    def entrant(self, player: str) -> Entrant | None:
+        """The player as one who may race; None without a body."""
+        occupant = self.occupant(player)
+        if occupant is None:
+            return None
+        return Entrant((occupant.slot, occupant.generation), occupant.entry.name, occupant.entry.vehicle)
+
+    def committed_ms(self, slot: int) -> float:
+        """Time of the last committed tick of the zone that owns the slot."""
+        zone = int(self.memory.table.owner[slot])
+        return self.now_ms if zone == NO_ZONE else self._committed_ms[zone]
+
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
 
@@ -254,6 +284,8 @@ class Realm:
         self.tick += 1
         self.now_ms = now_ms
         self._seat_waiting()
+        for order in self.races.take_orders():
+            self.barrier.command(order)
         sent = self.barrier.begin(self.tick, now_ms)
         if self.auditor is not None:
             ticks = [(desk.zone, desk.outstanding) for desk in self.barrier.desks if desk.zone in sent]
@@ -264,12 +296,17 @@ class Realm:
 
     def commit(self, done: Done) -> None:
         """Take the Done of a zone."""
+        sent = self.barrier.desks[done.zone].outstanding
         committed = self.barrier.commit(done)
+        assert sent is not None, "the barrier takes no Done unasked"
+        self._committed_ms[done.zone] = sent.now_ms
         if self.auditor is not None:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
             self._placed(placed, done.tick)
         self.attendant.judged(committed.kiosk_verdicts)
+        for event in committed.races:
+            self.races.zone_event(event, self.now_ms)
         self._freed += committed.freed
         self.conduct.take(done, committed.verdicts, self.barrier.leniency)
         for sanction in committed.sanctions:
@@ -293,6 +330,9 @@ class Realm:
             self.records.left(occupant.entry.player, float(strikes[half, slot]), self.now_ms)
             self._pool.give_back(occupant.slot, self.now_ms)
         self._freed.clear()
+        self.races.step(self.now_ms)
+        for route in self.races.take_changed():
+            self.attendant.desk.races_changed(route)
 
     def _seat_waiting(self) -> None:
         for player, (entry, client) in list(self._waiting.items()):
@@ -319,6 +359,8 @@ class Realm:
         occupant = self._by_slot.get(event.slot)
         if occupant is None or occupant.generation != event.generation or occupant.leaving:
             return
+        if event.reason == "grid":
+            self.races.on_grid(occupant.entry.player, self.now_ms)
         occupant.resumes -= event.reason == "resume"
         if occupant.resumes or occupant.away:
             return  # a later placement answers the connection that is here now, or will be
@@ -347,6 +389,8 @@ class Realm:
         if occupant is None or occupant.generation != sanction.generation or occupant.leaving:
             return
         self.conduct.sanctioned(sanction, occupant.entry.player)
+        if sanction.step == "ghosted" and not sanction.observed:
+            self.races.invalidate(occupant.entry.player, "anti-cheat", self.now_ms)
         if sanction.step == "removed" and not sanction.observed and occupant.entry.player not in self.removed:
             self.removed.append(occupant.entry.player)
             self.conduct.removed(occupant.entry.player, sanction.score)

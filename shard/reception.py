@@ -13,20 +13,37 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from shard.auth import AuthFault, Claims, verify
 from shard.bucket import Bucket
 from shard.budget import ENOUGH
 from shard.chunk_stock import Stock, stock_of
 from shard.denylist import DenyList
+from shard.director import Refusal
+from shard.guests import Guest, Peer
 from shard.keys import NOT_READY, KeyStore
 from shard.line import Line, Place
 from shard.pacing import Work
 from shard.presence import Doing, Roster
-from shard.realm import Client, Entry, Realm
-from shard.session import Close, Command, Fetch, Gesture, GoIn, GoOut, Page, PutBack, Say, Session, Use, Verify
+from shard.realm import Entry, Realm
+from shard.session import (
+    Close,
+    Command,
+    Fetch,
+    Gesture,
+    GoIn,
+    GoOut,
+    Page,
+    PutBack,
+    RaceIn,
+    RaceOut,
+    Say,
+    Use,
+    Verify,
+)
 from shard.streaming import REACH_CHUNKS, Desk, Terms
+from shard.wsframe import text_frame
 from shared.constants import CHUNK_M, MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from shared.messages import (
     CHUNKS_MAX,
@@ -44,13 +61,13 @@ from shared.messages import (
     Presence,
     Queued,
     QueuedPayload,
-    ServerMessage,
     SignalKind,
     State,
     Welcome,
     WelcomePayload,
     WhoPayload,
     WorldInfo,
+    encode,
 )
 
 MOVES_PER_SECOND = 30
@@ -61,59 +78,6 @@ RETRY_AFTER_ENOUGH_S = 10.0
 DOING: dict[State, Doing] = {State.LOBBY: "lobby", State.QUEUED: "queued", State.WORLD: "driving"}
 
 log = logging.getLogger(__name__)
-
-
-class Peer(Client, Protocol):
-    """One connection, as the reception sees it."""
-
-    session: Session
-
-    def send(self, message: ServerMessage) -> None:
-        """Send one message; nothing happens on a connection that is closing."""
-
-    def deliver(self, frame: bytes) -> None:
-        """Send a frame that many share and that must not be left out."""
-
-    def hold(self) -> None:
-        """Look at nothing further until ``go_on``; the socket is not read meanwhile."""
-
-    def go_on(self) -> None:
-        """Go on with what was held."""
-
-    def take_held(self) -> bool:
-        """Go on with messages that waited for room in a ring; True when none waits for room any more."""
-
-    def has_room(self) -> bool:
-        """Whether so little is unsent that chunks may be written."""
-
-    def stuck(self) -> bool:
-        """Whether the other end has not read for too long."""
-
-    def abort(self) -> None:
-        """End the connection without another word: its peer does not read."""
-
-    def end(self, code: CloseCode, reason: str) -> None:
-        """Close the connection. Idempotent."""
-
-
-@dataclass(slots=True)
-class Guest:
-    """A player who is here, with or without a connection. Times are seconds of server time."""
-
-    player: str
-    session: str
-    """For the log; survives a resume."""
-    peer: Peer | None
-    name: str
-    entry: Entry | None = None
-    """What it entered as, or waits to enter as."""
-    away_until_s: float = math.inf
-    """When the hold ends; inf while there is a connection."""
-    warned: bool = False
-    """``notice auth_expiring`` was sent for the present token."""
-    moved_s: float = 0.0
-    stood: tuple[float, float] = (0.0, 0.0)
-    """Where the car was when it last counted as moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +207,17 @@ class Reception:
                 self._page(peer, wish, re)
             case Fetch(wish):
                 self._fetch(peer, wish, re)
+            case RaceIn(race):
+                races, player = self.realm.races, self._guest(peer).player
+                self._answer_race(peer, races.join(player, race, self.realm.now_ms), re)
+            case RaceOut(race):
+                races, player = self.realm.races, self._guest(peer).player
+                self._answer_race(peer, races.leave(player, race, self.realm.now_ms), re)
             case Close(code, error, text, retry_after_ms):
                 peer.send(Error(ErrorPayload(error, text, retry_after_ms), re=re))
                 peer.end(code, error)
+                if code is CloseCode.REMOVED and peer.session.player is not None:
+                    self.realm.races.removed(peer.session.player, self.realm.now_ms)
                 self.lost(peer, hold=code not in (CloseCode.FORBIDDEN, CloseCode.REMOVED))
 
     def forget(self, guest: Guest) -> None:
@@ -257,6 +229,8 @@ class Reception:
     def note(self, guest: Guest) -> None:
         """Have the roster know what the player does now."""
         doing: Doing = "away" if guest.peer is None else DOING.get(guest.peer.session.state, "lobby")
+        if doing == "driving" and self.realm.races.race_of(guest.player) is not None:
+            doing = "racing"
         self.roster.put(guest.player, guest.name, doing)
 
     def to_lobby(self, guest: Guest, reason: Literal["welcome", "left", "idle"], re: int | None = None) -> None:
@@ -345,6 +319,7 @@ class Reception:
         guest.peer, guest.away_until_s, guest.warned = peer, math.inf, False
         resumed = self.realm.resume(player, peer)
         peer.send(self._welcome(guest, peer, resumed, re))
+        self.realm.races.greet(player)
         if resumed:
             peer.session.resumed()
             guest.moved_s = self.now_s
@@ -391,7 +366,9 @@ class Reception:
             guest.peer.send(Queued(QueuedPayload(place.position, place.of), re=re))
 
     def _put_back(self, peer: Peer, re: int | None) -> None:
-        if self.realm.respawn(self._guest(peer).player):
+        if self.realm.frozen(self._guest(peer).player):
+            self.do(peer, peer.session.refuse("not_allowed", "you are on the grid: wait for the start", re))
+        elif self.realm.respawn(self._guest(peer).player):
             peer.session.will_be_placed("respawn", re)
         else:
             self.do(peer, peer.session.refuse("not_allowed", "you have no car yet: wait for `placed`", re))
@@ -437,6 +414,28 @@ class Reception:
     @staticmethod
     def _soon(work: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(work)
+
+    # --- races
+
+    def post_races(self) -> None:
+        """Deliver what races have to tell: each message is framed once for all its readers."""
+        races = self.realm.races
+        for mail in races.take_mail():
+            frame = text_frame([encode(mail.message)])
+            for player in mail.players:
+                guest = self.guests.get(player)
+                if guest is not None and guest.peer is not None:
+                    guest.peer.deliver(frame)
+        for player in races.take_moved():
+            if guest := self.guests.get(player):
+                self.note(guest)
+
+    def _answer_race(self, peer: Peer, outcome: str | Refusal, re: int | None) -> None:
+        self.post_races()
+        if isinstance(outcome, Refusal):
+            peer.send(peer.session.refuse(outcome.code, outcome.text, re).message)
+        elif (state := self.realm.races.state(outcome, re)) is not None:
+            peer.send(state)
 
     def _guest(self, peer: Peer) -> Guest:
         assert peer.session.player is not None, "only authenticated sessions get this far"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from shard.guests import Guest
 from shard.presence import Push
-from shard.reception import Guest, Reception
+from shard.reception import Reception
 from shard.session import Close
 from shard.wsframe import text_frame
 from shared.messages import CloseCode, Notice, NoticePayload, State
@@ -35,6 +36,7 @@ class Rounds:
             reception.waiting = {peer for peer in reception.waiting if not peer.take_held()}
         reception.desk.ticked()
         reception.let_in()
+        reception.post_races()
         for place in reception.line.news(now_s):
             reception.tell_place(place)
         for player in reception.deny.poll(now_s):

@@ -35,6 +35,8 @@ from shared.messages import (
     PlacedReason,
     Pong,
     PongPayload,
+    RaceJoin,
+    RaceLeave,
     Respawn,
     ServerMessage,
     Signal,
@@ -122,6 +124,20 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class RaceIn:
+    """Take part in a race, or watch it."""
+
+    race: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaceOut:
+    """Take part in it no more."""
+
+    race: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a message."""
 
@@ -138,7 +154,7 @@ class Close:
     retry_after_ms: int | None = None
 
 
-Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Use | Gesture | Page | Fetch | Say | Close
+Command: TypeAlias = Verify | GoIn | GoOut | PutBack | Use | Gesture | Page | Fetch | RaceIn | RaceOut | Say | Close
 
 
 class Session:
@@ -185,6 +201,10 @@ class Session:
                 return Page(message.payload)
             case Chunks():
                 return Fetch(message.payload)
+            case RaceJoin():
+                return RaceIn(message.payload.race)
+            case RaceLeave():
+                return RaceOut(message.payload.race)
             case Ping():
                 return Say(Pong(PongPayload(message.payload.t, now_ms), re=message.id))
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import statistics
 import time
@@ -13,16 +14,19 @@ from numpy.typing import NDArray
 
 from ipc import layout
 from ipc.cell_arena import CellReader, CellWriter
-from ipc.control import Arm, Tick
+from ipc.control import Arm, GatePassed, Tick
 from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
+from shard.director import Director, Entrant
 from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
+from shard.race import COUNTDOWN_MS
 from shared import player_state
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
 from shared.player_state import PlayerState, fresh
 from shared.vehicles import VEHICLES
+from shared.world.land import Land
 from shared.world.prop_kinds import PROP_KINDS
 from shared.world.prop_table import PropTable
 from shared.world.route_table import RouteTable
@@ -30,6 +34,7 @@ from shared.world.solids import CELL_M as SOLIDS_CELL_M
 from shared.world.solids import Solids
 from shared.world.static_world import StaticWorld
 from shared.world.world import World
+from shared.world.world_file import load_preset
 from shared.world.zone_map import ZoneMap
 from zones import gates
 from zones.anticheat import Judge
@@ -89,7 +94,7 @@ def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -
 def run() -> list[Timing]:
     """All pieces."""
     zones = [*_zone(100), *_zone(1000), *_zone(4000)]
-    return [*_messages(), *zones, *_judging(1000, 0), *_judging(1000, 8), *_racers(1000)]
+    return [*_messages(), *_races(100, 10), *zones, *_judging(1000, 0), *_judging(1000, 8), *_racers(1000)]
 
 
 def _messages() -> list[Timing]:
@@ -269,3 +274,74 @@ class _ZoneBench:
     def read(self) -> None:
         """What main does with the cells of a Done."""
         CellNews().add(self._arena.read(self.half), 0, fresh=True)
+
+
+def _races(races: int, racers: int) -> list[Timing]:
+    """The director with many races at once: a tick in which nothing happens, and one in which a fifth pass a gate."""
+    bench = _RaceBench(races, racers)
+    a_fifth = bench.racers // 5
+    return [
+        time_piece(f"director: a tick of {races} races with {bench.racers} racers", bench.quiet_tick),
+        time_prepared(f"director: a tick in which {a_fifth} of them pass a gate", bench.prepare, bench.busy_tick, 40),
+    ]
+
+
+class _RaceBench:
+    """Races under way on one route whose gates never end."""
+
+    def __init__(self, races: int, racers: int) -> None:
+        land = Land.of_file(load_preset("harbour"))
+        endless = replace(land.routes[1].entry, laps=50, vehicle=None, grid_slots=64)
+        route = dataclasses.replace(land.routes[1], entry=endless)
+        route = dataclasses.replace(route, grid=route.grid * 4)
+        self.racers = races * racers
+        self._gates = len(route.gates_m)
+        self._now_ms = 1e12
+        self._director = Director([route], self)
+        self._passed = [0] * self.racers
+        self._next = 0
+        self._events: list[GatePassed] = []
+        for race in range(races):
+            players = range(race * racers, (race + 1) * racers)
+            opened = self._director.open(str(players[0]), route.id, self._now_ms)
+            assert isinstance(opened, str), opened
+            for player in players[1:]:
+                self._director.join(str(player), opened, self._now_ms)
+            self._director.close_list(opened, self._now_ms)
+            for player in players:
+                self._director.on_grid(str(player), self._now_ms)
+        self._now_ms += COUNTDOWN_MS
+        self._director.step(self._now_ms)
+        self._racers_per_race = racers
+        self._empty()
+
+    def entrant(self, player: str) -> Entrant:
+        return Entrant((int(player), 1), player, "car")
+
+    def committed_ms(self, slot: int) -> float:
+        return self._now_ms
+
+    def quiet_tick(self) -> None:
+        self._director.step(self._now_ms)
+        self._empty()
+
+    def prepare(self) -> None:
+        """The events of a tick: the next fifth of the racers, each at its next gate."""
+        self._now_ms += 50.0
+        self._events = []
+        for _ in range(self.racers // 5):
+            player = self._next = (self._next + 1) % self.racers
+            lap, gate = divmod(self._passed[player], self._gates)
+            self._passed[player] += 1
+            race = 1 + player // self._racers_per_race
+            self._events.append(GatePassed(player, 1, race, lap, gate, self._now_ms - 30.0, 3.0))
+
+    def busy_tick(self) -> None:
+        for event in self._events:
+            self._director.zone_event(event, self._now_ms)
+        self._director.step(self._now_ms)
+        self._empty()
+
+    def _empty(self) -> None:
+        self._director.take_mail()
+        self._director.take_orders()

@@ -41,6 +41,9 @@ from shared.messages import (
     PlacedPayload,
     Pong,
     Queued,
+    RaceJoin,
+    RacePayload,
+    ServerMessage,
     Snapshot,
     SnapshotPayload,
     Welcome,
@@ -100,6 +103,14 @@ class Surroundings:
     time_rows_every: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class RaceWish:
+    """A bot that races: on which route, and who is told what it hears of it."""
+
+    route: str
+    hear: Callable[[str, ServerMessage], None]
+
+
 class Bot:
     """Authenticates, enters, drives, and now and then leaves and comes back.
 
@@ -117,6 +128,7 @@ class Bot:
         rng: random.Random,
         churn_per_minute: float = 0.0,
         comes_back: bool = False,
+        race: RaceWish | None = None,
     ) -> None:
         self.identity = identity
         self.phase = Phase.CLOSED
@@ -129,6 +141,7 @@ class Bot:
         self._rng = rng
         self._churn_per_minute = churn_per_minute
         self._comes_back = comes_back
+        self._race = race
         self._url = ""
         self._coming_back: asyncio.Task[None] | None = None
         self._lost: tuple[int, float] | None = None
@@ -167,6 +180,11 @@ class Bot:
             self._coming_back.cancel()
         if self._connection is not None:
             await self._connection.close()
+
+    @property
+    def clock_err_ms(self) -> float:
+        """By how much ``clock_offset_ms`` may be off: half the shortest way there and back."""
+        return 500.0 * self._shortest_s
 
     @property
     def connected(self) -> bool:
@@ -244,6 +262,8 @@ class Bot:
             tally.errors[parsed.payload.code] += 1
             if self.referee.rules.honest:
                 self.referee.report(Kind.REFUSED, now_s, code=parsed.payload.code, message=parsed.payload.message)
+        elif self._race is not None:
+            self._race.hear(self.identity.player, parsed)
 
     def ended(self, code: int, reason: str) -> None:
         """The connection is over."""
@@ -300,6 +320,8 @@ class Bot:
             return
         self._around.tally.entered += 1
         self._enter_phase(Phase.WORLD)
+        if self._race is not None and placed.reason == "enter":
+            self._send(RaceJoin(RacePayload(self._race.route)))
         self._leave_at_s = math.inf
         if self._churn_per_minute > 0.0:
             self._leave_at_s = now_s + self._rng.expovariate(self._churn_per_minute / 60.0)

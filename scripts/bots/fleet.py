@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 
 from websockets.exceptions import InvalidHandshake
 
-from scripts.bots.bot import TIME_ROWS_EVERY, Bot, Identity, Phase, Surroundings
+from scripts.bots.bot import TIME_ROWS_EVERY, Bot, Identity, Phase, RaceWish, Surroundings
 from scripts.bots.cross_check import CrossCheck
 from scripts.bots.driver import Driver
+from scripts.bots.race_book import RaceBook
+from scripts.bots.racer import Conduct, Racer
 from scripts.bots.referee import LATENCY_UNITS_PER_S, Referee
 from scripts.bots.road_driver import Local
-from scripts.bots.rules import Findings, Rules
+from scripts.bots.rules import Findings, Kind, Rules, Violation
 from scripts.bots.tally import Tally
 from scripts.bots.truth import Track
 from scripts.mint_token import mint
 from shared.vehicles import VEHICLES, VehicleClass
+from shared.world.routes import Route
 
 PERIOD_S = 0.05
 """Samples are sent at 20 Hz, what a good client does."""
@@ -56,6 +59,8 @@ class FleetSpec:
     rules: Rules = Rules()
     come_back: bool = False
     """Connect again when a connection breaks, and expect the same car."""
+    racers: tuple[Conduct, ...] = ()
+    """How each racer behaves: the first bots race, the others roam."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,17 @@ class Lag:
 class Fleet:
     """Use once: ``await Fleet(spec).run(...)``."""
 
-    def __init__(self, spec: FleetSpec, driver_for: Callable[[random.Random, VehicleClass], Driver] = Local) -> None:
+    def __init__(
+        self,
+        spec: FleetSpec,
+        driver_for: Callable[[random.Random, VehicleClass], Driver] = Local,
+        route: Route | None = None,
+    ) -> None:
+        """``route`` is what the racers of ``spec`` race on."""
+        assert route is not None or not spec.racers, "racers need a route"
         self.spec = spec
+        self.route = route
+        self.book = None if route is None else RaceBook(len(route.gates_m))
         self.tally = Tally(bots=spec.bots, findings=Findings())
         self._lag = Lag()
         self._truth: dict[str, Track] = {}
@@ -156,7 +170,7 @@ class Fleet:
         spec, tally, clock = self.spec, self.tally, self._clock
         period_at_s = before_s = report_at_s = clock()
         last = (before_s, 0, 0, 0.0)
-        while not stop.is_set() and clock() < spec.ramp_s + spec.seconds:
+        while not stop.is_set() and clock() < spec.ramp_s + spec.seconds and not (self.book and self.book.over):
             for phase in range(PHASES):
                 due_s = period_at_s + phase * PERIOD_S / PHASES
                 await asyncio.sleep(max(0.0, due_s - clock()))
@@ -205,6 +219,12 @@ class Fleet:
             tally.ticks_missed += bot.referee.ticks_missed
             tally.resets += bot.referee.resets
             tally.latency.update(bot.referee.latency)
+        if self.book is not None:
+            for bot in self._bots[: len(self.spec.racers)]:
+                self.book.entries[bot.identity.player].clock_err_ms = bot.clock_err_ms
+            for found in self.book.differences():
+                evidence = {"what": found.what} | found.evidence
+                tally.findings.add(Violation(Kind.RACE, 0, self._clock(), found.player, evidence))
 
     def _make(self, number: int, driver_for: Callable[[random.Random, VehicleClass], Driver]) -> Bot:
         """Bot ``number``: the same seed and number give the same player, vehicle and journey."""
@@ -212,21 +232,25 @@ class Fleet:
         rng = random.Random(f"{spec.seed}/{number}")
         player = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         vehicle = rng.choices(VEHICLES, weights=[6, 2, 2])[0]
+        index = number - spec.first
+        if index < len(spec.racers) and self.route is not None:
+            vehicle = next(each for each in VEHICLES if self.route.entry.vehicle in (None, each.name))
         lifetime_s = spec.ramp_s + spec.seconds + TOKEN_SPARE_S
         token = mint(spec.secret, player, time.time(), lifetime_s, iss=spec.issuer, aud=spec.audience)
         track = self._truth[player] = Track(player, vehicle)
         referee = Referee(player, self._truth, self.tally.findings, spec.rules)
         self._cross_check.add(referee)
-        return Bot(
-            Identity(number, player, token, f"bot-{number:04d}", vehicle.name),
-            driver_for(rng, vehicle),
-            track,
-            referee,
-            self._around,
-            rng,
-            spec.churn_per_minute,
-            spec.come_back,
-        )
+        identity = Identity(number, player, token, f"bot-{number:04d}", vehicle.name)
+        driver, race = driver_for(rng, vehicle), None
+        if index < len(spec.racers) and self.route is not None and self.book is not None:
+            entry = self.book.enter(player, spec.racers[index])
+            driver = Racer(rng, vehicle, self.route, entry, lambda: self._server_ms(index), spec.racers[index])
+            race = RaceWish(self.route.id, self.book.hear)
+        return Bot(identity, driver, track, referee, self._around, rng, spec.churn_per_minute, spec.come_back, race)
+
+    def _server_ms(self, index: int) -> float:
+        """Server time as one of the bots estimates it; nan before its first pong."""
+        return 1000.0 * self._clock() + self._bots[index].clock_offset_ms
 
     def _clock(self) -> float:
         return time.perf_counter() - self._started_s

@@ -35,6 +35,7 @@ class Kind(enum.StrEnum):
     LOST = "lost"
     MISPLACED = "misplaced"
     GHOST = "ghost"
+    RACE = "race"
 
 
 @dataclass(frozen=True, slots=True)

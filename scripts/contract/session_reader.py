@@ -43,10 +43,11 @@ SERVER: dict[str, dict[str, str]] = {
     },
     "race_state": {
         "race": STRING, "rev": INTEGER, "phase": STRING, "route": STRING, "racers": ARRAY, "startAtMs?": NUMBER,
+        "laps?": INTEGER, "closesAtMs?": NUMBER, "reason?": STRING,
     },
     "race_gate": {
         "race": STRING, "rev": INTEGER, "player": STRING, "lap": INTEGER, "gate": INTEGER, "atMs": NUMBER,
-        "errMs": NUMBER, "splitMs": NUMBER, "place": INTEGER,
+        "errMs": NUMBER, "splitMs": NUMBER, "place": INTEGER, "gapMs?": NUMBER,
     },
     "race_result": {"race": STRING, "places": ARRAY, "receipt": STRING},
     "signal": {"slot": INTEGER, "kind": STRING},

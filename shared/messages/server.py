@@ -254,6 +254,10 @@ class Racer(Payload, frozen=True):
     lap: Lap
     gate: Annotated[GateNumber, Meta(description="the next gate of the lap, from 0")]
     place: Annotated[Place | None, Meta(description="place, from 1, while it is known")] = None
+    away: Annotated[bool, Meta(description="its connection is lost; its clock runs, and it may come back")] = False
+    penalty_ms: Annotated[Ms, Meta(description="added to its time, milliseconds")] = 0.0
+    flags: Annotated[list[str], Meta(description="`false_start`, `invalidated`")] = []
+    reason: Annotated[str | None, Meta(description="why it is out, or its result does not count")] = None
 
 
 class RaceStatePayload(Payload, frozen=True):
@@ -270,6 +274,11 @@ class RaceStatePayload(Payload, frozen=True):
     start_at_ms: Annotated[
         float | None, Meta(description="when it starts or started: server time, Unix milliseconds")
     ] = None
+    laps: Annotated[int, Meta(ge=1, description="laps to drive; 1 from point to point")] = 1
+    closes_at_ms: Annotated[
+        float | None, Meta(description="while `open`: when nobody can join any more; server time, Unix milliseconds")
+    ] = None
+    reason: Annotated[str | None, Meta(description="why it was cancelled")] = None
 
 
 class RaceGatePayload(Payload, frozen=True):
@@ -284,6 +293,7 @@ class RaceGatePayload(Payload, frozen=True):
     err_ms: Annotated[float, Meta(ge=0, description="give or take, milliseconds")]
     split_ms: Annotated[float, Meta(description="time since the start, milliseconds")]
     place: Annotated[Place, Meta(description="provisional place, from 1")]
+    gap_ms: Annotated[Ms, Meta(description="behind the first at this gate, milliseconds")] = 0.0
 
 
 class RacePlace(Payload, frozen=True):
@@ -292,7 +302,14 @@ class RacePlace(Payload, frozen=True):
     place: Annotated[Place, Meta(description="place, from 1; equal in a dead heat")]
     player: Sub
     status: Annotated[str, Meta(description="how it ended")]
-    time_ms: Annotated[Ms | None, Meta(description="time from start to finish, milliseconds")] = None
+    time_ms: Annotated[Ms | None, Meta(description="time from start to finish, penalties included, milliseconds")] = (
+        None
+    )
+    err_ms: Annotated[Ms | None, Meta(description="give or take, milliseconds")] = None
+    gap_ms: Annotated[Ms | None, Meta(description="behind the first, milliseconds")] = None
+    penalty_ms: Annotated[Ms, Meta(description="contained in `timeMs`, milliseconds")] = 0.0
+    flags: Annotated[list[str], Meta(description="`false_start`, `invalidated`")] = []
+    reason: Annotated[str | None, Meta(description="why it did not finish, or its result does not count")] = None
 
 
 class RaceResultPayload(Payload, frozen=True):
@@ -300,7 +317,13 @@ class RaceResultPayload(Payload, frozen=True):
 
     race: RaceKey
     places: Annotated[list[RacePlace], Meta(description="all racers in order")]
-    receipt: Annotated[str, Meta(description="a signed JWT for this racer, to be verified elsewhere")]
+    receipt: Annotated[
+        str,
+        Meta(
+            description="a signed JWT for this racer, to be verified elsewhere; empty for spectators, "
+            "and where the shard has no key to sign with"
+        ),
+    ]
 
 
 class SignalHeardPayload(Payload, frozen=True):
@@ -313,7 +336,10 @@ class SignalHeardPayload(Payload, frozen=True):
 class NoticePayload(Payload, frozen=True):
     """Something the player or the client should know; not an error."""
 
-    code: Annotated[Literal["auth_expiring", "draining", "degraded", "restored"], Meta(description="what it is about")]
+    code: Annotated[
+        Literal["auth_expiring", "draining", "degraded", "restored", "gate_missed", "wrong_way", "false_start"],
+        Meta(description="what it is about"),
+    ]
     message: Annotated[str, Meta(description="for people")]
 
 

@@ -561,6 +561,14 @@ export interface Racer {
   readonly gate: number;
   /** place, from 1, while it is known; at least 1 */
   readonly place?: number;
+  /** its connection is lost; its clock runs, and it may come back; default false */
+  readonly away?: boolean;
+  /** added to its time, milliseconds; at least 0; default 0 */
+  readonly penaltyMs?: number;
+  /** `false_start`, `invalidated` */
+  readonly flags?: readonly string[];
+  /** why it is out, or its result does not count */
+  readonly reason?: string;
 }
 
 /** The whole state of a race. */
@@ -577,6 +585,12 @@ export interface RaceStatePayload {
   readonly racers: readonly Racer[];
   /** when it starts or started: server time, Unix milliseconds */
   readonly startAtMs?: number;
+  /** laps to drive; 1 from point to point; at least 1; default 1 */
+  readonly laps?: number;
+  /** while `open`: when nobody can join any more; server time, Unix milliseconds */
+  readonly closesAtMs?: number;
+  /** why it was cancelled */
+  readonly reason?: string;
 }
 
 /** A racer passed a gate. */
@@ -599,6 +613,8 @@ export interface RaceGatePayload {
   readonly splitMs: number;
   /** provisional place, from 1; at least 1 */
   readonly place: number;
+  /** behind the first at this gate, milliseconds; at least 0; default 0 */
+  readonly gapMs?: number;
 }
 
 /** One line of a result. */
@@ -609,8 +625,18 @@ export interface RacePlace {
   readonly player: string;
   /** how it ended */
   readonly status: string;
-  /** time from start to finish, milliseconds; at least 0 */
+  /** time from start to finish, penalties included, milliseconds; at least 0 */
   readonly timeMs?: number;
+  /** give or take, milliseconds; at least 0 */
+  readonly errMs?: number;
+  /** behind the first, milliseconds; at least 0 */
+  readonly gapMs?: number;
+  /** contained in `timeMs`, milliseconds; at least 0; default 0 */
+  readonly penaltyMs?: number;
+  /** `false_start`, `invalidated` */
+  readonly flags?: readonly string[];
+  /** why it did not finish, or its result does not count */
+  readonly reason?: string;
 }
 
 /** The final order, and this racer's receipt. */
@@ -619,7 +645,10 @@ export interface RaceResultPayload {
   readonly race: string;
   /** all racers in order */
   readonly places: readonly RacePlace[];
-  /** a signed JWT for this racer, to be verified elsewhere */
+  /**
+   * a signed JWT for this racer, to be verified elsewhere; empty for spectators, and where the shard has no key to sign
+   * with
+   */
   readonly receipt: string;
 }
 
@@ -634,7 +663,7 @@ export interface SignalHeardPayload {
 /** Something the player or the client should know; not an error. */
 export interface NoticePayload {
   /** what it is about */
-  readonly code: "auth_expiring" | "degraded" | "draining" | "restored";
+  readonly code: "auth_expiring" | "degraded" | "draining" | "false_start" | "gate_missed" | "restored" | "wrong_way";
   /** for people */
   readonly message: string;
 }
@@ -971,8 +1000,8 @@ export const MESSAGE_FIELDS = {
     chunks_same: ["chunks"],
     kiosk: ["kiosk", "action", "ok", "reason?", "state?"],
     presence: ["online", "counts", "joined?", "left?", "changed?", "more?", "page?"],
-    race_state: ["race", "rev", "phase", "route", "racers", "startAtMs?"],
-    race_gate: ["race", "rev", "player", "lap", "gate", "atMs", "errMs", "splitMs", "place"],
+    race_state: ["race", "rev", "phase", "route", "racers", "startAtMs?", "laps?", "closesAtMs?", "reason?"],
+    race_gate: ["race", "rev", "player", "lap", "gate", "atMs", "errMs", "splitMs", "place", "gapMs?"],
     race_result: ["race", "places", "receipt"],
     signal: ["slot", "kind"],
     notice: ["code", "message"],
@@ -989,7 +1018,7 @@ export const MESSAGE_FIELDS = {
     ChunkKiosk: ["kiosk", "kind", "x", "z", "yaw", "radiusM"],
     ChunkGate: ["route", "gate", "ax", "az", "bx", "bz"],
     PresenceRow: ["player", "name", "state"],
-    Racer: ["player", "name", "status", "lap", "gate", "place?"],
-    RacePlace: ["place", "player", "status", "timeMs?"],
+    Racer: ["player", "name", "status", "lap", "gate", "place?", "away?", "penaltyMs?", "flags?", "reason?"],
+    RacePlace: ["place", "player", "status", "timeMs?", "errMs?", "gapMs?", "penaltyMs?", "flags?", "reason?"],
   },
 } as const;

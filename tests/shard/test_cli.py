@@ -20,6 +20,7 @@ from shard import logs
 from shard.cli import main
 from shard.config import Config, StartFault
 from shard.keys import KeyStore
+from shard.receipts import SigningKey
 
 SECRET = "a secret of the tests, forty bytes long."
 ENV = {"SUPABASE_JWT_SECRET": SECRET}
@@ -33,9 +34,11 @@ class App(ModuleType):
         super().__init__("shard.app")
         self.asked: list[tuple[Config, KeyStore]] = []
         self.fault: Exception | None = None
+        self.receipts: SigningKey | None = None
 
-    def run(self, config: Config, keys: KeyStore) -> int:
+    def run(self, config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> int:
         self.asked.append((config, keys))
+        self.receipts = receipts
         if self.fault:
             raise self.fault
         return 7
@@ -121,6 +124,25 @@ def test_dev_makes_a_secret_where_none_is_configured(app: App, tmp_path: Path) -
     assert main(["--dev", "--dev-secret-file", str(path)], env) == 7
     assert app.asked[0][1].pools.secret == path.read_text().strip()
     assert app.asked[0][1].pools.issuer == "https://abc.supabase.co/auth/v1"
+    assert app.receipts is not None
+    assert app.receipts.key == (tmp_path / "secret-receipts").read_text().strip()
+    assert app.receipts.key != app.asked[0][1].pools.secret
+
+
+def test_receipts_have_the_configured_key_and_none_where_there_is_none(app: App) -> None:
+    assert main([], ENV) == 7
+    assert app.receipts is None
+    assert main([], {**ENV, "SHARD_RECEIPT_SECRET": "r" * 32}) == 7
+    assert app.receipts is not None
+    assert (app.receipts.alg, app.receipts.key) == ("HS256", "r" * 32)
+
+
+def test_a_receipt_key_that_cannot_be_used_keeps_the_shard_from_starting(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([], {**ENV, "SHARD_RECEIPT_SECRET": SECRET}) == 2
+    assert the_fault(capsys).startswith("SHARD_RECEIPT_SECRET: is the secret of players' tokens")
+    assert not app.asked
 
 
 def test_dev_uses_the_configured_key_where_there_is_one(app: App, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from shard.session import (
     GoOut,
     Page,
     PutBack,
+    RaceIn,
+    RaceOut,
     Say,
     Session,
     Use,
@@ -132,6 +134,8 @@ def test_a_message_is_obeyed_where_the_contract_allows_it_and_refused_elsewhere(
             Signal: Gesture("horn"),
             Who: Page(WhoPayload()),
             Chunks: Fetch(ChunksPayload([(0, 0)])),
+            RaceJoin: RaceIn("race"),
+            RaceLeave: RaceOut("race"),
             Ping: Say(Pong(PongPayload(99.5, NOW_MS), re=7)),
         }
         if type(message) in obeyed:

@@ -295,6 +295,7 @@ def plain_obey(player: dict[str, Any], command: Command, now_ms: float) -> list[
         return []
     if isinstance(command, Reidentify | UseKiosk):
         return []  # the first is the listing's affair, the second is judged after the samples
+    assert isinstance(command, Place | Resume), "races have tests of their own"
     reason: PlacedReason = "resume"
     if isinstance(command, Place):
         reason = command.reason

@@ -1,0 +1,283 @@
+"""Races over real sockets: joining, the grid, the countdown, what everybody is told, receipts, resume, leaving.
+
+Zones are in this process; what a zone tells of gates is put into its Done here, as it would be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from ipc.control import Done, GatePassed, RaceEvent, ToMain
+from shard.director import Director
+from shard.receipts import Expected, SigningKey, sign, verify
+from shard.session import Close
+from shared.messages import (
+    Auth,
+    AuthPayload,
+    CloseCode,
+    Error,
+    Leave,
+    Placed,
+    RaceGate,
+    RaceJoin,
+    RaceLeave,
+    RacePayload,
+    RaceResult,
+    RaceState,
+    Welcome,
+)
+from shared.world.land import land_of
+from shared.world.world import World
+from tests.fakes.small_world import small_file
+from tests.socket_shard import SocketClient, SocketShard, player_id, token
+from tests.stepper import InlineZone
+
+SMALL = World.of_file(small_file())
+LAND = land_of(SMALL)
+KEY = SigningKey("HS256", "a secret for receipts, long enough")
+SETTLE_S = 0.05
+M = TypeVar("M")
+
+
+def run(scenario: Callable[[Course, list[SocketClient]], Awaitable[None]], drivers: int = 2) -> None:
+    """A scenario with so many players in the world."""
+
+    async def main() -> None:
+        async with SocketShard.open(world=SMALL, zones=2) as shard, contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(drivers)]
+            for number, client in enumerate(clients):
+                await client.authenticate(number)
+                await client.enter(shard)
+            await asyncio.wait_for(scenario(Course(shard), clients), 30.0)
+
+    asyncio.run(main())
+
+
+class Course:
+    """A shard with the routes of the small world, whose ticks are from now on 50 ms of its own time apart."""
+
+    def __init__(self, shard: SocketShard) -> None:
+        self.shard = shard
+        self.now_ms = shard.clock.now_ms()
+        self._told: list[RaceEvent] = []
+        realm = shard.realm
+        self.races = realm.races = Director(LAND.routes, realm, realm.world.hash, open_anywhere=True)
+        self.races.sign = lambda receipt, now_ms: sign(receipt, KEY, now_ms / 1000.0, 3600.0)
+        link = shard.links[0]
+        assert isinstance(link, InlineZone)
+        receive = link.receive
+
+        def with_news() -> list[ToMain]:
+            said = receive()
+            if said and self._told:
+                assert isinstance(said[0], Done)
+                events, self._told = self._told, []
+                said[0] = msgspec.structs.replace(said[0], events=[*said[0].events, *events])
+            return said
+
+        link.receive = with_news  # type: ignore[method-assign]
+
+    async def ticks(self, count: int = 2) -> None:
+        """Let what was sent arrive, then tick."""
+        await asyncio.sleep(SETTLE_S)
+        for _ in range(count):
+            self.now_ms += 50.0
+            self.shard.realm.begin_tick(self.now_ms)
+            self.shard.collect()
+            self.shard.realm.end_tick()
+            self.shard.rounds.ticked()
+
+    def passes(self, number: int, gate: int, at_ms: float) -> None:
+        """A zone tells that the player passed a gate of race 1, at its next Done."""
+        occupant = self.shard.realm.occupant(player_id(number))
+        assert occupant is not None
+        self._told.append(GatePassed(occupant.slot, occupant.generation, 1, 0, gate, at_ms, 2.0))
+
+    async def start(self, clients: list[SocketClient]) -> float:
+        """A race of all clients, running; returns its start."""
+        for client in clients:
+            await client.send(RaceJoin(RacePayload("by-gates"), id=7))
+            await self.ticks(1)
+        self.races.close_list("r1-by-gates", self.now_ms)
+        await self.ticks(4)
+        await self.ticks(100)
+        state = self.races.state("r1-by-gates")
+        assert state is not None
+        assert state.payload.phase == "running"
+        assert state.payload.start_at_ms is not None
+        return state.payload.start_at_ms
+
+
+async def heard(client: SocketClient, kind: type[M]) -> list[M]:
+    """The messages of this kind that have arrived."""
+    found: list[M] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            message = await client.receive(0.2)
+            if isinstance(message, kind):
+                found.append(message)
+    return found
+
+
+def test_a_race_over_sockets_from_joining_to_the_receipt() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        await anna.send(RaceJoin(RacePayload("by-gates"), id=7))
+        await course.ticks()
+        answers = [message for message in await heard(anna, RaceState) if message.re == 7]
+        assert [(answer.payload.race, answer.payload.phase) for answer in answers] == [("r1-by-gates", "open")]
+        await ben.send(RaceJoin(RacePayload("r1-by-gates"), id=8))  # the grid is full now
+        await course.ticks(5)
+        placed = await heard(anna, Placed)
+        grid = LAND.routes[2].grid[0]
+        assert {(each.payload.reason, each.payload.x, each.payload.z) for each in placed} == {("grid", grid.x, grid.z)}
+        assert course.shard.reception.roster.page().counts["racing"] == 2
+        await course.ticks(100)
+        states = await heard(ben, RaceState)
+        phases = [state.payload.phase for state in states]
+        assert phases[-1] == "running"
+        assert phases.count("countdown") >= 5, "told, and told again"
+        [start_ms] = {state.payload.start_at_ms for state in states if state.payload.phase == "countdown"}
+        assert start_ms is not None
+        revs = [state.payload.rev for state in states]
+        assert revs == sorted(revs)
+        for gate in range(3):
+            course.passes(0, gate, start_ms + 20.0 * (gate + 1))
+            course.passes(1, gate, start_ms + 21.0 * (gate + 1))
+        await course.ticks(14)
+        gates = await heard(anna, RaceGate)
+        assert [(gate.payload.player, gate.payload.gate) for gate in gates] == [
+            (player_id(number), gate) for gate in range(3) for number in (0, 1)
+        ]
+        [result] = await heard(ben, RaceResult)
+        assert [(line.place, line.player, line.time_ms) for line in result.payload.places] == [
+            (1, player_id(0), 60.0),
+            (1, player_id(1), 63.0),
+        ], "a dead heat: 3 ms are within 2 and 2"
+        expected = Expected(player_id(1), "r1-by-gates", "by-gates", course.shard.realm.world.hash)
+        claims = verify(result.payload.receipt, KEY.verifying, course.now_ms / 1000.0, expected)
+        assert (claims["place"], claims["of"], claims["time_ms"], claims["splits_ms"]) == (
+            1,
+            2,
+            63.0,
+            [21.0, 42.0, 63.0],
+        )
+        assert course.shard.reception.roster.page().counts["racing"] == 0
+
+    run(scenario)
+
+
+def test_refusals_answer_the_message_and_leaving_is_for_good() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        await anna.send(RaceJoin(RacePayload("r9-nowhere"), id=3))
+        await course.ticks()
+        [error] = await heard(anna, Error)
+        assert (error.re, error.payload.code) == (3, "unknown_race")
+        await course.start(clients)
+        await heard(anna, object)
+        await anna.send(RaceLeave(RacePayload("r1-by-gates"), id=4))
+        await course.ticks()
+        [answer] = [message for message in await heard(anna, RaceState) if message.re == 4]
+        assert [(racer.player, racer.status) for racer in answer.payload.racers][-1] == (player_id(0), "dnf")
+        await anna.send(RaceJoin(RacePayload("r1-by-gates"), id=5))
+        await course.ticks()
+        [again] = [message for message in await heard(anna, RaceState) if message.re == 5]
+        assert again.payload.racers[-1].status == "dnf"
+        assert course.races.race_of(player_id(0)) is None
+        assert course.races.race_of(ben.player) == "r1-by-gates"
+
+    run(scenario)
+
+
+def test_a_lost_socket_is_shown_and_the_next_one_is_told_the_race_and_gets_the_receipt() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        start_ms = await course.start(clients)
+        anna.socket.transport.abort()
+        guest = course.shard.reception.guests[player_id(0)]
+        while guest.peer is not None:
+            await asyncio.sleep(SETTLE_S)
+        await course.ticks()
+        [*_, state] = await heard(ben, RaceState)
+        assert {racer.player: racer.away for racer in state.payload.racers} == {player_id(0): True, player_id(1): False}
+        for gate in range(3):
+            for number in (0, 1):
+                course.passes(number, gate, start_ms + 100.0 * (gate + 1) + number)
+        await course.ticks(14)
+        async with SocketClient.connect(course.shard) as back:
+            await back.send(Auth(AuthPayload(token(0))))
+            assert isinstance(await back.receive(), Welcome)
+            await course.ticks(4)
+            [result] = await heard(back, RaceResult)
+            assert verify(result.payload.receipt, KEY.verifying, course.now_ms / 1000.0)["sub"] == player_id(0)
+
+    run(scenario)
+
+
+def test_who_comes_back_in_time_is_not_away_any_more() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        await course.start(clients)
+        anna.socket.transport.abort()
+        guest = course.shard.reception.guests[player_id(0)]
+        while guest.peer is not None:
+            await asyncio.sleep(SETTLE_S)
+        await course.ticks()
+        async with SocketClient.connect(course.shard) as back:
+            await back.send(Auth(AuthPayload(token(0))))
+            assert isinstance(await back.receive(), Welcome)
+            await course.ticks()
+            [*_, state] = await heard(ben, RaceState)
+            assert [racer.away for racer in state.payload.racers] == [False, False]
+            assert course.races.race_of(player_id(0)) == "r1-by-gates"
+
+    run(scenario)
+
+
+def test_a_newer_connection_goes_on_racing_without_a_word_of_being_away() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        _, ben = clients
+        await course.start(clients)
+        await heard(ben, object)
+        async with SocketClient.connect(course.shard) as newer:
+            await newer.send(Auth(AuthPayload(token(0))))
+            assert isinstance(await newer.receive(), Welcome)
+            await course.ticks()
+            [state] = await heard(newer, RaceState)
+            assert not any(racer.away for racer in state.payload.racers)
+            assert await heard(ben, RaceState) == []
+            assert course.races.race_of(player_id(0)) == "r1-by-gates"
+
+    run(scenario)
+
+
+def test_who_leaves_the_world_is_out_of_its_race() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        await course.start(clients)
+        await anna.send(Leave())
+        await course.ticks()
+        [*_, state] = await heard(ben, RaceState)
+        assert [(racer.status, racer.reason) for racer in state.payload.racers] == [("racing", None), ("dnf", "left")]
+
+    run(scenario)
+
+
+def test_who_is_removed_by_anti_cheat_is_disqualified() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        _, ben = clients
+        await course.start(clients)
+        guest = course.shard.reception.guests[player_id(0)]
+        assert guest.peer is not None
+        course.shard.reception.do(guest.peer, Close(CloseCode.REMOVED, "removed", "test"))
+        await course.ticks()
+        [*_, state] = await heard(ben, RaceState)
+        assert [racer.status for racer in state.payload.racers] == ["racing", "dsq"]
+
+    run(scenario)
