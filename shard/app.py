@@ -17,17 +17,19 @@ from ipc.layout import Geometry
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.denylist import DenyList
+from shard.fleet import Fleet
 from shard.gateway import Gateway, listen, make_doors
 from shard.keys import KeyStore
 from shard.memory import Memory
 from shard.realm import Realm
 from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
-from shard.supervisor import Fleet, Supervisor
+from shard.supervisor import Supervisor
 from shard.systemd import Notifier
 from shard.zone_handle import ZoneLost
 from shared.vehicles import VEHICLES
 from shared.world.zone_map import ZoneMap
+from zones.worker import ZoneSpec
 
 try:
     from uvloop import Loop
@@ -51,7 +53,8 @@ def run(config: Config, keys: KeyStore) -> int:
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(config.world.size_m, config.zones)
-        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES)
+        spec = ZoneSpec(memory.instance, None, memory.geometry, zone_map, VEHICLES, os.getpid())
+        fleet = Fleet(spec, config.spares, config.zone_timeout_s)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -61,11 +64,12 @@ def run(config: Config, keys: KeyStore) -> int:
             config.world,
             zone_map,
             memory,
-            fleet.handles,
+            fleet.links,
             1000.0 / config.tick_hz,
             config.max_players,
             audit=config.debug,
         )
+        fleet.serve(realm)
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
 
@@ -84,15 +88,21 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     doors = make_doors(config, loop)
     house = HouseRules(config.resume_s, config.max_queue, config.idle_minutes * 60.0)
     reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, DenyList(config.deny_file))
+    realm.removed = reception.removed
     rounds = Rounds(reception)
     notifier = Notifier(os.environ)
 
+    ready = False
+
     def ticked() -> None:
+        nonlocal ready
         rounds.ticked()
-        if not realm.barrier.late():
-            if realm.tick == 1:
-                notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
-            notifier.beat(time.monotonic())
+        if not ready and not realm.barrier.late():
+            ready = True
+            notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
+        notifier.beat(
+            time.monotonic()
+        )  # also while a zone is down: it is replaced, the others' players need no restart
 
     supervisor = Supervisor(realm, fleet, clock, 1000.0 / config.tick_hz, ticked)
     gateway = Gateway(config, reception, clock, doors, listener)
@@ -123,6 +133,7 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
         counts = {
             "ticks": realm.tick,
             "late_ticks": supervisor.late_ticks,
+            "zones_lost": fleet.lost,
             "tick_late_p99_ms": supervisor.lateness_ms(0.99),
             "tick_late_max_ms": supervisor.lateness_ms(1.0),
         }

@@ -7,38 +7,31 @@ import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 import numpy as np
 
 from ipc.cell_arena import CellWriter
-from ipc.control import Done, Tick, ToMain, decode_to_main, encode
+from ipc.control import Assume, Done, Tick, ToMain, ToZone, decode_to_main, decode_to_zone, encode
 from ipc.input_ring import InputReader
 from ipc.layout import Geometry
 from ipc.world_table import ZoneTable
+from shard.fleet import Fleet, Worker
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
-from shard.zone_handle import ZoneHandle
 from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.vehicles import VEHICLES
 from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
+from zones.fault_point import FaultPoint
 from zones.simulation import ZoneWorld
 from zones.worker import ZoneSpec
 from zones.zone import Zone
 
 PERIOD_MS = 50.0
 START_MS = 1_000_000.0
-
-
-class Link(Protocol):
-    """A zone that answers, here or elsewhere."""
-
-    def send(self, tick: Tick) -> None: ...
-    def receive(self) -> list[ToMain]: ...
-    def close(self) -> None: ...
 
 
 class InlineZone:
@@ -52,6 +45,15 @@ class InlineZone:
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
+
+    def succeed(self, messages: list[ToZone]) -> None:
+        """Be the successor of a zone that was lost."""
+        for message in messages:
+            told = decode_to_zone(encode(message))
+            if isinstance(told, Assume):
+                self.zone.assume(told.members)
+            elif isinstance(told, Tick):
+                self.send(told)
 
     def _read_clock(self) -> int:
         self._clock += 1
@@ -79,23 +81,26 @@ class InlineZone:
 
 
 class SpawnedZone:
-    """A zone in a process of its own, over a real pipe."""
+    """A zone in a process of its own, over a real pipe; who that is may change."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
-        self.handle = ZoneHandle(ZoneSpec(memory.instance, zone, memory.geometry, zone_map, VEHICLES, os.getpid()))
+    def __init__(self, fleet: Fleet, zone: int) -> None:
+        self.fleet = fleet
+        self.zone = zone
+
+    @property
+    def worker(self) -> Worker:
+        """Who is the zone now."""
+        [worker] = [each for each in self.fleet.workers if each.zone == self.zone]
+        return worker
 
     def send(self, tick: Tick) -> None:
-        self.handle.send(tick)
+        self.fleet.send(self.zone, tick)
 
     def receive(self) -> list[ToMain]:
-        select.select([self.handle.fileno()], [], [], 10.0)
-        return self.handle.receive()
-
-    def close(self) -> None:
-        self.handle.ask_to_stop()
-        if not self.handle.join(5.0):
-            self.handle.kill()
-        self.handle.close()
+        """What it has said, without anybody having heard it."""
+        handle = self.worker.handle
+        select.select([handle.fileno()], [], [], 10.0)
+        return handle.receive()
 
 
 @dataclass
@@ -143,21 +148,26 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        spares: int = 0,
+        fault: FaultPoint | None = None,
     ) -> None:
         self.world = World("open", seed, size_m)
         self.zone_map = ZoneMap.split(size_m, zones)
         self.memory = Memory(Geometry(players + 16, zones))
         self.links: list[InlineZone | SpawnedZone] = []
+        self.fleet: Fleet | None = None
         try:
-            for zone in range(zones):
-                if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map))
-                else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map))
-            for link in self.links:
-                if isinstance(link, SpawnedZone):
-                    link.handle.wait_ready(20.0)
+            if zones_in == "thread":
+                self.links = [InlineZone(self.memory, zone, self.zone_map) for zone in range(zones)]
+            else:
+                geometry = self.memory.geometry
+                spec = ZoneSpec(self.memory.instance, None, geometry, self.zone_map, VEHICLES, os.getpid(), fault)
+                self.fleet = Fleet(spec, spares)
+                self.fleet.wait_ready()
+                self.links = [SpawnedZone(self.fleet, zone) for zone in range(zones)]
             self.realm = Realm(self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit)
+            if self.fleet is not None:
+                self.fleet.serve(self.realm)
         except BaseException:
             self.close()
             raise
@@ -173,8 +183,12 @@ class ShardStepper:
         self.close()
 
     def close(self) -> None:
-        for link in self.links:
-            link.close()
+        if self.fleet is not None:
+            self.fleet.stop()
+        else:
+            for link in self.links:
+                if isinstance(link, InlineZone):
+                    link.close()
         self.memory.close()
 
     @property
@@ -226,9 +240,16 @@ class ShardStepper:
         self.realm.begin_tick(START_MS + (self.realm.tick + 1) * PERIOD_MS)
 
     def collect(self) -> None:
-        """Commit every Done that comes, waiting for zones that are not held."""
+        """Commit every Done that comes, waiting for zones that are not held; processes are replaced if lost."""
+        if self.fleet is not None:
+            while self.realm.barrier.late():
+                self.fleet.turn(1.0)
+                if self.fleet.failure is not None:
+                    raise self.fleet.failure
+            return
         for desk, link in zip(self.realm.barrier.desks, self.links, strict=True):
-            while not desk.idle and not (isinstance(link, InlineZone) and link.held is not None):
+            assert isinstance(link, InlineZone)
+            while not desk.idle and link.held is None:
                 for message in link.receive():
                     assert isinstance(message, Done), message
                     self.realm.commit(message)

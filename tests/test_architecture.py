@@ -45,6 +45,7 @@ PURE = {
         "handoff",
         "line",
         "presence",
+        "restart",
         "session",
         "slots",
         "wsframe",

@@ -1,4 +1,7 @@
-"""The process of one zone: attach, wait for a Tick, do it, answer Done, until told to stop or left alone."""
+"""The process of one zone: attach, wait for a Tick, do it, answer Done, until told to stop or left alone.
+
+A spare is the same process without a zone: imported, attached, and ready to assume any.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+import numpy as np
 from setproctitle import setproctitle
 
 from ipc import block, layout
 from ipc.cell_arena import CellWriter
-from ipc.control import Done, Fault, Ready, Stop, ToMain, ToZone, decode_to_zone, encode
+from ipc.control import Assume, Fault, Ready, Stop, Tick, ToMain, ToZone, decode_to_zone, encode
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
 from shared.vehicles import VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
+from zones.fault_point import FaultPoint, FaultStep, Trap, TrappedReader, TrappedTable, TrappedWriter
 from zones.simulation import ZoneWorld
 from zones.zone import Zone
 
@@ -37,54 +42,98 @@ class ZoneSpec:
     """All that a worker needs to know to become a zone; picklable."""
 
     instance: str
-    zone: int
+    zone: int | None
+    """None: a spare, which is told later."""
     geometry: layout.Geometry
     zone_map: ZoneMap
     vehicles: tuple[VehicleClass, ...]
     main_pid: int
+    fault: FaultPoint | None = None
+    """For tests: where this worker is to fail."""
+
+
+class Worker:
+    """The blocks of one worker and, once it has one, its zone."""
+
+    def __init__(self, spec: ZoneSpec, stack: ExitStack) -> None:
+        self.spec = spec
+        self.zone: Zone | None = None
+        self.number: int | None = None
+        self.tick = 0
+        """The last one that was told."""
+        self._stack = stack
+        meant = spec.fault is not None and (spec.zone == spec.fault.zone or (spec.zone is None and spec.fault.again))
+        self._trap = Trap(spec.fault) if spec.fault is not None and meant else None
+        table = self._attach("table", layout.table_dtype(spec.geometry))
+        ring = self._attach("input", layout.input_dtype(spec.geometry))
+        self._views = (
+            (ZoneTable(table), InputReader(ring))
+            if self._trap is None
+            else (TrappedTable(table, self._trap), TrappedReader(ring, self._trap))
+        )
+        for view in self._views:
+            stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
+        self._static = StaticWorld.empty(spec.zone_map.size_m)
+        if spec.zone is not None:
+            self.become(spec.zone)
+
+    def become(self, number: int) -> Zone:
+        """Be zone ``number`` from now on; a worker is one zone in its life."""
+        if self.zone is not None:
+            assert self.number == number, f"zone {self.number} was told to be zone {number}"
+            return self.zone
+        setproctitle(f"shard: zone {number}")
+        self.number = number
+        opened = self._attach(f"cells-{number}", layout.arena_dtype(self.spec.geometry))
+        arena = CellWriter(opened) if self._trap is None else TrappedWriter(opened, self._trap)
+        self._stack.callback(arena.release)
+        world = ZoneWorld(number, self.spec.zone_map, self._static, self.spec.vehicles)
+        self.zone = Zone(world, *self._views, arena, time.monotonic_ns)
+        return self.zone
+
+    def obey(self, pipe: PipeEnd, message: Tick | Assume) -> None:
+        """Do what main says, and answer a Tick."""
+        if isinstance(message, Assume):
+            self.become(message.zone).assume(message.members)
+            return
+        assert self.zone is not None, "a spare was given a Tick before a zone"
+        self.tick = message.tick
+        if self._trap is None:
+            _say(pipe, self.zone.tick(message))
+            return
+        self._trap.tick = message.tick
+        self._trap.pass_by(FaultStep.TOLD)
+        self._trap.say(pipe, self.zone.tick(message))
+
+    def _attach(self, kind: str, dtype: np.dtype[np.void]) -> block.Block:
+        opened = block.attach(self.spec.instance, kind, dtype, self.spec.geometry)
+        self._stack.callback(opened.close)
+        return opened
 
 
 def main(spec: ZoneSpec, connection: Connection) -> None:
     """Entry point of a spawned worker. Exits 0 when stopped, 1 after a bug of its own, 3 when main is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides what ends when
     _die_with(spec.main_pid)
-    setproctitle(f"shard: zone {spec.zone}")
+    setproctitle("shard: spare" if spec.zone is None else f"shard: zone {spec.zone}")
     pipe = PipeEnd(connection)
-    tick = 0
+    worker = None
     try:
         with ExitStack() as stack:
-            zone = _attach(spec, stack)
+            worker = Worker(spec, stack)
             gc.freeze()  # everything so far lives as long as the process: later collections need not look at it
             _say(pipe, Ready(spec.zone, os.getpid()))
             for message in _messages(pipe, spec.main_pid):
                 if isinstance(message, Stop):
                     return
-                tick = message.tick
-                done: Done = zone.tick(message)
-                _say(pipe, done)
+                worker.obey(pipe, message)
     except PipeClosed:
         sys.exit(3)
     except Exception as bug:
-        fault = Fault(spec.zone, tick, type(bug).__name__, traceback.format_exc()[-20_000:])
+        zone, tick = (spec.zone, 0) if worker is None else (worker.number, worker.tick)
+        fault = Fault(zone, tick, type(bug).__name__, traceback.format_exc()[-20_000:])
         _say(pipe, fault)
         sys.exit(1)
-
-
-def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
-    geometry = spec.geometry
-    blocks = {
-        "table": layout.table_dtype(geometry),
-        "input": layout.input_dtype(geometry),
-        f"cells-{spec.zone}": layout.arena_dtype(geometry),
-    }
-    table, ring, arena = (block.attach(spec.instance, kind, dtype, geometry) for kind, dtype in blocks.items())
-    views = ZoneTable(table), InputReader(ring), CellWriter(arena)
-    for opened in (table, ring, arena):
-        stack.callback(opened.close)
-    for view in views:
-        stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
-    world = ZoneWorld(spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles)
-    return Zone(world, *views, time.monotonic_ns)
 
 
 def _messages(pipe: PipeEnd, main_pid: int) -> Iterator[ToZone]:
