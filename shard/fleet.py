@@ -162,6 +162,7 @@ class Fleet:
     def serve(self, realm: Realm) -> None:
         """Whose zones these are."""
         self._realm = realm
+        self._done_s = [self._monotonic_s()] * len(self._done_s)
 
     def stop(self) -> None:
         """Ask zones to end, wait, kill the rest, and reap all."""

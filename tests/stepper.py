@@ -33,6 +33,9 @@ from zones.zone import Zone
 PERIOD_MS = 50.0
 START_MS = 1_000_000.0
 
+Death = Literal["told", "written", "said"]
+"""A zone dies with a Tick in its hands, with all of it done and nothing said, or with its last word."""
+
 
 class InlineZone:
     """A zone in this process. Messages pass the real codec, so nothing crosses that a pipe would not carry."""
@@ -40,11 +43,15 @@ class InlineZone:
     def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
+        self._memory, self._number = memory, zone
         self._clock = 0
         self.zone = Zone(ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m)), *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
+        self.dies: Death | None = None
+        """What happens at the next Tick; then the zone is ``dead``."""
+        self.dead = False
 
     def succeed(self, messages: list[ToZone]) -> None:
         """Be the successor of a zone that was lost."""
@@ -60,10 +67,29 @@ class InlineZone:
         return self._clock
 
     def send(self, tick: Tick) -> None:
-        if self.held is not None:
+        if self.dead or self.dies == "told":
+            self.dead = True
+        elif self.held is not None:
             self.held.append(tick)
         else:
-            self._said.append(self.zone.tick(tick))
+            done = self.zone.tick(tick)
+            self.dead = self.dies is not None
+            if self.dies == "written":
+                self._spoil(tick.half)
+            else:
+                self._said.append(done)
+
+    def _spoil(self, half: int) -> None:
+        """Nothing that was not committed may matter: there is nonsense in it."""
+        record = self._memory.blocks["table"].record
+        members = np.array(sorted(self.zone.members), np.intp)
+        for name, *_ in COLUMNS:
+            rows = record[name][1 - record["front"][members], members]
+            rows.view(np.uint8)[:] = 0xA5
+            record[name][1 - record["front"][members], members] = rows
+        arena = self._memory.blocks[f"cells-{self._number}"].record
+        for field_name in ("payload", "directory", "cells", "omitted"):
+            arena[field_name][half : half + 1].view(np.uint8)[:] = 0xA5
 
     def release_held(self) -> None:
         """The zone wakes up and does what it was sent."""
@@ -250,9 +276,23 @@ class ShardStepper:
         for desk, link in zip(self.realm.barrier.desks, self.links, strict=True):
             assert isinstance(link, InlineZone)
             while not desk.idle and link.held is None:
-                for message in link.receive():
+                said = link.receive()
+                if link.dead and not said:
+                    break
+                for message in said:
                     assert isinstance(message, Done), message
                     self.realm.commit(message)
+
+    def replace(self, zone: int) -> InlineZone:
+        """Have another zone take over from one that is dead."""
+        dead = self.links[zone]
+        assert isinstance(dead, InlineZone)
+        assert dead.dead
+        dead.close()
+        link = self.links[zone] = InlineZone(self.memory, zone, self.zone_map)
+        self.realm.barrier.desks[zone].link = link
+        link.succeed(self.realm.successor(zone))
+        return link
 
     def state(self) -> dict[str, dict[str, object]]:
         """The committed state of every player, columns that depend on the zone map left out."""

@@ -31,6 +31,7 @@ from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
 from zones.fault_point import FaultPoint, FaultStep, Trap, TrappedReader, TrappedTable, TrappedWriter
 from zones.simulation import ZoneWorld
+from zones.warm_up import warm_up
 from zones.zone import Zone
 
 _ORPHAN_CHECK_S = 1.0
@@ -91,6 +92,10 @@ class Worker:
         self.zone = Zone(world, *self._views, arena, time.monotonic_ns)
         return self.zone
 
+    def warm_up(self) -> None:
+        """Be as fast in the first tick as in every other."""
+        warm_up(ZoneWorld(self.number or 0, self.spec.zone_map, self._static, self.spec.vehicles))
+
     def obey(self, pipe: PipeEnd, message: Tick | Assume) -> None:
         """Do what main says, and answer a Tick."""
         if isinstance(message, Assume):
@@ -121,6 +126,8 @@ def main(spec: ZoneSpec, connection: Connection) -> None:
     try:
         with ExitStack() as stack:
             worker = Worker(spec, stack)
+            worker.warm_up()
+            gc.collect()
             gc.freeze()  # everything so far lives as long as the process: later collections need not look at it
             _say(pipe, Ready(spec.zone, os.getpid()))
             for message in _messages(pipe, spec.main_pid):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class Zone:
         for slot, generation in members:
             self._join(slot, generation)
         self._count_members()
+
+    @property
+    def members(self) -> Collection[int]:
+        """Slots that it simulates."""
+        return self._members.keys()
 
     def tick(self, tick: Tick) -> Done:
         """Do one tick. Writes the members' rows into the uncommitted half and the arena's half that the Tick names."""

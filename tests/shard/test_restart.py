@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,19 +24,19 @@ from shard.restart import (
 )
 
 
-def stuck(*causes: Cause, lived_s: float = 0.0) -> list[Exit]:
+def stuck(*causes: Cause, times: int = 1) -> list[Exit]:
     """Exits without a committed tick in between."""
-    return [Exit(100.0 + number, lived_s, cause, 7) for number, cause in enumerate(causes)]
+    return [Exit(100.0 + number, 0.0, cause, 7) for number, cause in enumerate(causes * times)]
 
 
 def test_the_first_successor_comes_at_once_and_is_given_everything() -> None:
-    for cause in ("crash", "hang", "killed"):
+    for cause in get_args(Cause):
         assert after_exit(stuck(cause)) == Restart(100.0, Sacrifice.NOTHING)
 
 
 @pytest.mark.parametrize("cause", ["crash", "hang"])
 def test_the_same_input_again_costs_the_samples_and_then_the_players(cause: Cause) -> None:
-    plans = [after_exit(stuck(*[cause] * count)).sacrifice for count in range(1, 6)]
+    plans = [after_exit(stuck(cause, times=count)).sacrifice for count in range(1, 6)]
     assert plans == [Sacrifice.NOTHING, Sacrifice.SAMPLES, *[Sacrifice.PLAYERS] * 3]
 
 
@@ -44,8 +46,8 @@ def test_a_committed_tick_clears_the_input_of_blame() -> None:
 
 
 def test_three_kills_by_others_count_as_one_failure() -> None:
-    assert after_exit(stuck(*["killed"] * 5)).sacrifice is Sacrifice.NOTHING
-    assert after_exit(stuck(*["killed"] * 6)).sacrifice is Sacrifice.SAMPLES
+    assert after_exit(stuck("killed", times=5)).sacrifice is Sacrifice.NOTHING
+    assert after_exit(stuck("killed", times=6)).sacrifice is Sacrifice.SAMPLES
     assert after_exit(stuck("crash", "killed", "killed")).sacrifice is Sacrifice.NOTHING
     assert after_exit(stuck("crash", "killed", "killed", "killed")).sacrifice is Sacrifice.SAMPLES
 
@@ -53,7 +55,7 @@ def test_three_kills_by_others_count_as_one_failure() -> None:
 def test_pauses_double_up_to_a_bound_for_those_who_die_of_being_started() -> None:
     pauses = []
     for count in range(1, 14):
-        exits = stuck(*["crash"] * count)
+        exits = stuck("crash", times=count)
         pauses.append(after_exit(exits).at_s - exits[-1].at_s)
     assert pauses[:AT_ONCE] == [0.0] * AT_ONCE
     assert pauses[AT_ONCE : AT_ONCE + 3] == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
@@ -61,7 +63,7 @@ def test_pauses_double_up_to_a_bound_for_those_who_die_of_being_started() -> Non
 
 
 def test_who_lived_for_a_while_is_followed_at_once() -> None:
-    exits = [*stuck(*["crash"] * 10), Exit(200.0, STEADY_S, "crash", 9)]
+    exits = [*stuck("crash", times=10), Exit(200.0, STEADY_S, "crash", 9)]
     assert after_exit(exits).at_s == 200.0
 
 
