@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from shard.clock import ServerClock
 from shard.fleet import Fleet, Worker
 from shard.realm import Realm
 from shared.constants import DEADLINE_FRACTION
+from shared.garbage import Garbage
 
 POLL_S = 0.002
 """While a process is dying: how often the kernel is asked whether it has ended."""
@@ -33,6 +34,7 @@ class Supervisor:
         self._ticked = ticked
         self._all_in = asyncio.Event()
         self._failure: Exception | None = None
+        self.garbage = Garbage(time.perf_counter)
         self._polling = False
         self._watched_s = 0.0
         """When late zones were last charged with the time that passed."""
@@ -49,8 +51,7 @@ class Supervisor:
         fleet.hired, fleet.dismissed = self._listen_to, self._stop_listening_to
         for worker in fleet.workers:
             self._listen_to(worker)
-        gc.collect()
-        gc.freeze()  # what is here now stays: no collection needs to look at it again
+        self.garbage.begin()
         try:
             due_ms = self._clock.now_ms()
             while True:
@@ -60,7 +61,9 @@ class Supervisor:
                 await self._wait_done(due_ms + self._period_ms * DEADLINE_FRACTION)
                 self._end()
                 fleet.replenish()
+                self.garbage.collect((due_ms + self._period_ms - self._clock.now_ms()) / 1000.0)
         finally:
+            self.garbage.end()
             fleet.hired = fleet.dismissed = lambda worker: None
             for worker in fleet.workers:
                 self._stop_listening_to(worker)

@@ -75,6 +75,7 @@ class SocketShard(ShardStepper):
             rules,
             DenyList(config.deny_file),
         )
+        self.realm.removed = self.reception.removed
         self.rounds = Rounds(self.reception)
         self._listener = listen(config)
         self.port: int = self._listener.getsockname()[1]

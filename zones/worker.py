@@ -6,7 +6,6 @@ A spare is the same process without a zone: imported, attached, and ready to ass
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from ipc.control import Assume, Fault, Ready, Stop, Tick, ToMain, ToZone, decode
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
+from shared.garbage import Garbage
 from shared.vehicles import VehicleClass
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
@@ -35,6 +35,8 @@ from zones.warm_up import warm_up
 from zones.zone import Zone
 
 _ORPHAN_CHECK_S = 1.0
+_GAP_S = 0.01
+"""Time between a Done and the next Tick that a zone may count on."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -127,13 +129,14 @@ def main(spec: ZoneSpec, connection: Connection) -> None:
         with ExitStack() as stack:
             worker = Worker(spec, stack)
             worker.warm_up()
-            gc.collect()
-            gc.freeze()  # everything so far lives as long as the process: later collections need not look at it
+            garbage = Garbage(time.perf_counter)
+            garbage.begin()  # everything so far lives as long as the process
             _say(pipe, Ready(spec.zone, os.getpid()))
             for message in _messages(pipe, spec.main_pid):
                 if isinstance(message, Stop):
                     return
                 worker.obey(pipe, message)
+                garbage.collect(_GAP_S)  # the Done is out: now there is time
     except PipeClosed:
         sys.exit(3)
     except Exception as bug:

@@ -116,7 +116,10 @@ def test_killed_zones_cost_nobody_a_car_or_a_connection(flags: list[str], tmp_pa
     assert len(said(shard, "zone is back")) >= len(killed) - 1
     assert {record["cause"] for record in lost} == {"killed"}
     assert not [record for record in shard.log if record["level"] == "error"]
-    assert said(shard, "stopped")[0]["zones_lost"] == len(killed)
+    stopped = said(shard, "stopped")[0]
+    assert stopped["zones_lost"] == len(killed)
+    assert stopped["gc_in_ticks"] == 0
+    assert stopped["gc_in_gaps"] > 0
 
 
 @pytest.mark.timeout(SECONDS + 120)
