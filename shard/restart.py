@@ -24,7 +24,8 @@ Cause: TypeAlias = Literal["crash", "hang", "killed"]
 STEADY_S: Final = 1.0
 """Who lived longer than this did not die of being started: a start costs a quarter of a second of one core."""
 AT_ONCE: Final = 3
-"""Exits in quick succession that are answered without a pause: as many as it takes to give up samples and players."""
+"""Exits in quick succession that are answered without a pause: as many as it takes to give up samples and players.
+Who was killed by others after it had ticked is followed at once, however often."""
 FIRST_PAUSE_S: Final = 0.5
 PAUSE_MAX_S: Final = 10.0
 FAILED_STARTS_MAX: Final = 5
@@ -80,8 +81,9 @@ def after_exit(exits: Sequence[Exit]) -> Restart:
             blamed += 1
     sacrifice = Sacrifice(min(max(blamed + kills // 3 - 1, 0), Sacrifice.PLAYERS))
     quick = 0
-    for exit in reversed(exits):
-        if exit.lived_s >= STEADY_S:
+    for exit, before in zip(reversed(exits), [*list(exits)[-2::-1], None], strict=True):
+        ticked = before is None or before.tick != exit.tick
+        if exit.lived_s >= STEADY_S or (exit.cause == "killed" and ticked):
             break
         quick += 1
     over = quick - AT_ONCE

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 
+import psutil
 import pytest
 
 from shard import fleet as fleet_module
@@ -196,6 +197,29 @@ def test_a_zone_that_is_stopped_is_replaced_after_the_timeout_and_not_before(
         shard.collect()
         assert link.worker is not stopped
         assert [takeover.cause for takeover in fleet.takeovers] == ["hang"]
+        shard.realm.end_tick()
+        shard.step()
+        assert shard.state()["driver"]["tick"] == 5
+
+
+def test_a_done_that_a_hung_zone_has_sent_counts_when_the_zone_is_dead() -> None:
+    """It is in the pipe, unread; only after the reaping is it sure to be the last word."""
+    fault = FaultPoint(0, FaultStep.DONE, 4, how="stop")
+    with ShardStepper(1, SIZE_M, 4, zones_in="process", spares=1, fault=fault) as shard:
+        fleet = whole(shard)
+        shard.enter("driver")
+        shard.step(3)
+        link = shard.links[0]
+        assert isinstance(link, SpawnedZone)
+        process = psutil.Process(link.worker.handle.pid)
+        shard.begin()
+        while process.status() != psutil.STATUS_STOPPED:
+            pass
+        fleet.note_late([0], 10.0)
+        while fleet.dying:
+            fleet.turn(1.0)
+        assert shard.realm.barrier.late() == []
+        assert shard.state()["driver"]["tick"] == 4
         shard.realm.end_tick()
         shard.step()
         assert shard.state()["driver"]["tick"] == 5

@@ -67,6 +67,13 @@ def test_who_lived_for_a_while_is_followed_at_once() -> None:
     assert after_exit(exits).at_s == 200.0
 
 
+def test_who_was_killed_by_others_after_it_had_ticked_is_followed_at_once_however_often() -> None:
+    exits = [Exit(100.0 + number / 10, 0.1, "killed", number) for number in range(12)]
+    assert after_exit(exits) == Restart(exits[-1].at_s, Sacrifice.NOTHING)
+    stuck_now = [*exits, *[Exit(102.0, 0.1, "killed", 11)] * (AT_ONCE + 1)]
+    assert after_exit(stuck_now).at_s > 102.0
+
+
 EXITS = st.lists(
     st.builds(
         Exit,
