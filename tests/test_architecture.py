@@ -73,6 +73,7 @@ PURE = {
         "racers",
         "receipts",
         "records",
+        "restart",
         "session",
         "signals",
         "slots",
