@@ -106,6 +106,11 @@ class Realm:
         here = sum(not occupant.leaving for occupant in self._by_player.values())
         return here + len(self._waiting) < self.players_max
 
+    @property
+    def occupied(self) -> bool:
+        """Whether anybody has a body."""
+        return bool(self._by_player)
+
     def enter(self, entry: Entry, client: Client) -> None:
         """Give the player a body. ``client.placed`` follows within a tick or two."""
         last = self._by_player.get(entry.player)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 from collections import Counter
@@ -13,6 +12,7 @@ from ipc.control import Done, Fault
 from ipc.layout import Geometry
 from shard.clock import ServerClock
 from shard.realm import Realm
+from shard.sweeper import Sweeper
 from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
 from shared.vehicles import VehicleClass
@@ -66,6 +66,7 @@ class Supervisor:
         self._clock = clock
         self._period_ms = period_ms
         self._ticked = ticked
+        self._sweeper = Sweeper()
         self._all_in = asyncio.Event()
         self._failure: ZoneLost | None = None
         self.late_ticks = 0
@@ -80,8 +81,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for handle in self._fleet.handles:
             loop.add_reader(handle.fileno(), self._drain, handle)
-        gc.collect()
-        gc.freeze()  # what is here now stays: no collection needs to look at it again
+        self._sweeper.start()
         try:
             due_ms = self._clock.now_ms()
             while True:
@@ -91,6 +91,7 @@ class Supervisor:
                 await self._wait_done(due_ms + self._period_ms * DEADLINE_FRACTION)
                 self._end()
         finally:
+            self._sweeper.stop()
             for handle in self._fleet.handles:
                 loop.remove_reader(handle.fileno())
 
@@ -133,6 +134,7 @@ class Supervisor:
     def _end(self) -> None:
         self._realm.end_tick()
         self._ticked()
+        self._sweeper.tidy(empty=not self._realm.occupied)
 
     def _drain(self, handle: ZoneHandle) -> None:
         """Take what a worker has said. Called when its pipe is readable, and before anyone is called late."""
