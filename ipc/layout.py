@@ -4,7 +4,7 @@ One shard has these blocks, each named ``shard-<instance>-<kind>`` and beginning
 
     table     WorldTable   header | main's columns, a row per slot | zones' columns, two halves, a row per slot
     input     InputRing    header | 128 samples per slot
-    cells-Z   CellArena    header | two halves, each: directory of cells | bytes of encoded cells     (one per zone)
+    cells-Z   CellArena    header | two halves, each: split cells | directory of cells | bytes of cells  (one per zone)
 
 A block is a numpy record whose fields are whole columns, so that a column is contiguous; only a sample of the InputRing
 is a record of its own, because main writes it with one ``struct.pack_into`` per received message.
@@ -32,7 +32,7 @@ import numpy as np
 from shared.constants import NAME_CHARS_MAX, PLAYER_ID_BYTES_MAX, RING_ENTRIES, ZONES_MAX
 from shared.player_state import COLUMNS
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 """Grows with every change of a dtype below; blocks of another version are refused."""
 
 MAGIC: Final = 0x3A_64_72_61_68_73_0A_07
@@ -75,16 +75,22 @@ CELL: Final = np.dtype(
     [
         ("cell", "i4"),  # cell id; ascending within a directory
         ("members", "i4"),
-        ("full_at", "u4"),  # bytes from the start of the half's payload
-        ("full_len", "u4"),  # 0: the cell is empty now (it has only news) or was left out for want of space
-        ("news_at", "u4"),
-        ("news_len", "u4"),  # 0: nothing changed
+        ("flags", "u4"),  # TOLD, FULL of shared/cells.py
+        ("who_at", "u4"),  # all places are bytes from the start of the half's payload
+        ("who_end", "u4"),
+        ("head_at", "u4"),
+        ("rows_at", "u4"),  # end of the head, too
+        ("came_end", "u4"),  # of the rows of those who came in this tick
+        ("one_end", "u4"),  # of the rows that changed within 1 tick
+        ("two_end", "u4"),
+        ("four_end", "u4"),
+        ("rows_end", "u4"),
     ]
 )
-"""One entry of a zone's directory: where the two JSON forms of the cell lie."""
+"""One entry of a zone's directory: where the pieces of the cell lie; see EncodedCell."""
 
 ARENA_BYTES_PER_PLAYER: Final = 384
-"""Room for a player in a half: a full row (who 120, at 60) and its news (at 60, who on entry 120) with brackets."""
+"""Room for a player in a half: its row (60), its name (120), its name among the news on entry (120), and brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,11 @@ class Geometry:
     def arena_cells(self) -> int:
         """Entries of a zone's directory: each player can keep one cell listed and empty another."""
         return 2 * self.slots + 64
+
+    @property
+    def arena_nodes(self) -> int:
+        """Split cells of a zone: each of three levels holds more than CELL_MERGE_AT players, or somebody is held."""
+        return self.slots + 64
 
     @property
     def arena_bytes(self) -> int:
@@ -143,6 +154,8 @@ def arena_dtype(geometry: Geometry) -> np.dtype[np.void]:
             ("header", HEADER),
             ("cells", "u4", (2,)),
             ("omitted", "u4", (2,)),  # cells left out because the half was full
+            ("split", "u4", (2,)),  # number of nodes
+            ("nodes", "i4", (2, geometry.arena_nodes)),  # ids of the cells that are split into four, ascending
             ("directory", CELL, (2, geometry.arena_cells)),
             ("payload", "u1", (2, geometry.arena_bytes)),
         ],

@@ -23,7 +23,7 @@ from ipc.control import MESSAGES_PER_TICK_MAX, Command, Crossing, Done, PlacedAt
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
-from shared.cells import EncodedCell
+from shared.cells import NO_CELLS, CellPage
 from shared.ids import NO_ZONE
 
 _FORGET_MAX = 8 * MESSAGES_PER_TICK_MAX
@@ -53,12 +53,14 @@ class ZoneDesk:
     committed: int = 0
     half: int = 1
     """Arena half of the last committed tick."""
-    cells: list[EncodedCell] = field(default_factory=list)
+    cells: CellPage = NO_CELLS
     """Cells of the last committed tick."""
     base: int = 0
     """The tick that their news are told against; 0: they are full."""
     shown: int = 0
     """The last tick whose cells went out to watchers."""
+    turn: int = 0
+    """Ticks whose cells went out so far."""
     crossings: list[Crossing] = field(default_factory=list)
     forget: list[Seat] = field(default_factory=list)
     leaving: list[Seat] = field(default_factory=list)

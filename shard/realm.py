@@ -17,6 +17,7 @@ from shard.barrier import Barrier, ZoneDesk, ZoneLink
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
 from shard.slots import SlotPool
+from shard.watching import Watching
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_GHOST
 from shared.ids import Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason
@@ -78,6 +79,7 @@ class Realm:
         period_ms: float,
         players_max: int,
         audit: bool = False,
+        watching: Watching | None = None,
     ) -> None:
         self.world = world
         self.zone_map = zone_map
@@ -89,7 +91,7 @@ class Realm:
         slots = memory.geometry.slots
         desks = [ZoneDesk(zone, link, memory.arenas[zone]) for zone, link in enumerate(links)]
         self.barrier = Barrier(memory.table, memory.ring, desks, period_ms)
-        self.fanout = Fanout(slots, zone_map.size_m // CELL_M)
+        self.fanout = Fanout(slots, watching or Watching(zone_map.size_m // CELL_M))
         self.auditor = Auditor(memory.table) if audit else None
         self._pool = SlotPool(slots)
         self._by_player: dict[str, Occupant] = {}
@@ -225,9 +227,15 @@ class Realm:
         for desk in self.barrier.desks:
             fresh = desk.committed != desk.shown
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
-            cells.add(desk.cells, self.tick - desk.committed, fresh, self.barrier.shown_elsewhere(desk))
+            if fresh:
+                desk.turn += 1
+                self.fanout.watching.learn(desk.zone, desk.cells)
+            late_ticks = self.tick - desk.committed
+            cells.add(desk.cells, desk.turn, late_ticks, fresh, self.barrier.shown_elsewhere(desk))
             desk.shown = desk.committed
-        self.fanout.publish(self.tick, self.now_ms, self.memory.table.committed("home"), cells)
+        self.fanout.watching.tick()
+        table = self.memory.table
+        self.fanout.publish(self.tick, self.now_ms, table.committed("home"), table.committed("pos"), cells)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)
             del self._by_player[occupant.entry.player]

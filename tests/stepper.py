@@ -18,7 +18,9 @@ from ipc.layout import Geometry
 from ipc.world_table import ZoneTable
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
+from shard.watching import Watching
 from shard.zone_handle import ZoneHandle
+from shared.constants import CELL_M
 from shared.messages import MovePayload, PlacedPayload, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.vehicles import VEHICLES
@@ -44,11 +46,12 @@ class Link(Protocol):
 class InlineZone:
     """A zone in this process. Messages pass the real codec, so nothing crosses that a pipe would not carry."""
 
-    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap) -> None:
+    def __init__(self, memory: Memory, zone: int, zone_map: ZoneMap, row_budget: int = 0) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._clock = 0
-        self.zone = Zone(ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m)), *self._views, self._read_clock)
+        world = ZoneWorld(zone, zone_map, StaticWorld.empty(zone_map.size_m))
+        self.zone = Zone(world, *self._views, self._read_clock, row_budget)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -133,6 +136,7 @@ class ShardStepper:
     """A shard without sockets and clock: ``step`` is one tick.
 
     ``zones_in``: "thread" runs zones in this process, "process" spawns them; the same scenario gives the same ticks.
+    Everybody sees the 3 x 3 squares around it in every tick, unless a radius and a budget are given.
     """
 
     def __init__(
@@ -143,6 +147,8 @@ class ShardStepper:
         zones_in: Literal["thread", "process"] = "thread",
         seed: int = 1,
         audit: bool = True,
+        view_radius_m: float = CELL_M,
+        row_budget: int = 0,
     ) -> None:
         self.world = World("open", seed, size_m)
         self.zone_map = ZoneMap.split(size_m, zones)
@@ -151,13 +157,16 @@ class ShardStepper:
         try:
             for zone in range(zones):
                 if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map))
+                    self.links.append(InlineZone(self.memory, zone, self.zone_map, row_budget))
                 else:
                     self.links.append(SpawnedZone(self.memory, zone, self.zone_map))
             for link in self.links:
                 if isinstance(link, SpawnedZone):
                     link.handle.wait_ready(20.0)
-            self.realm = Realm(self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit)
+            watching = Watching(size_m // CELL_M, view_radius_m, row_budget)
+            self.realm = Realm(
+                self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit, watching=watching
+            )
         except BaseException:
             self.close()
             raise

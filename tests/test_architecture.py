@@ -34,7 +34,7 @@ MAY_IMPORT = {
 PURE = {
     "shared": {"*"},
     "ipc": {"layout", "control"},
-    "zones": {"anticheat", "border", "encode", "listing", "movement", "rows", "simulation"},
+    "zones": {"anticheat", "border", "encode", "interest", "listing", "movement", "rows", "simulation"},
     "shard": {
         "admission",
         "auth",
@@ -47,6 +47,7 @@ PURE = {
         "presence",
         "session",
         "slots",
+        "watching",
         "wsframe",
     },
 }

@@ -42,6 +42,8 @@ class ZoneSpec:
     zone_map: ZoneMap
     vehicles: tuple[VehicleClass, ...]
     main_pid: int
+    row_budget: int = 0
+    """Rows of one cell per tick; 0: all."""
 
 
 def main(spec: ZoneSpec, connection: Connection) -> None:
@@ -84,7 +86,7 @@ def _attach(spec: ZoneSpec, stack: ExitStack) -> Zone:
     for view in views:
         stack.callback(view.release)  # runs before the closes: views must be gone when the memory is unmapped
     world = ZoneWorld(spec.zone, spec.zone_map, StaticWorld.empty(spec.zone_map.size_m), spec.vehicles)
-    return Zone(world, *views, time.monotonic_ns)
+    return Zone(world, *views, time.monotonic_ns, spec.row_budget)
 
 
 def _messages(pipe: PipeEnd, main_pid: int) -> Iterator[ToZone]:

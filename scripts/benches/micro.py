@@ -17,6 +17,7 @@ from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
 from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
+from shard.watching import Watching
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
 from shared.world.static_world import StaticWorld
@@ -115,18 +116,21 @@ def _zone(players: int) -> list[Timing]:
         for _ in range(5):
             bench.write_samples()
             bench.tick()
-        fanout = Fanout(players, zone_map.size_m // CELL_M)
+        fanout = Fanout(players, Watching(zone_map.size_m // CELL_M, CELL_M, 0))
         socket = _NullSocket()
-        homes = memory.table.committed("home")
+        homes, pos = memory.table.committed("home"), memory.table.committed("pos")
         for slot in range(players):
             fanout.watch(slot, socket)
         cells = CellNews()
-        cells.add(memory.arenas[0].read(bench.half), 0, fresh=True)
-        fanout.publish(1, 0.0, homes, cells)
+        page = memory.arenas[0].read(bench.half)
+        cells.add(page, turn=1)
+        fanout.publish(1, 0.0, homes, pos, cells)
         return [
             time_prepared(f"tick of a zone with {players} players", bench.write_samples, bench.tick, repeats=40),
-            time_piece(f"read its {len(cells.full)} cells in main", bench.read),
-            time_piece(f"join and offer frames to {players} watchers", lambda: fanout.publish(2, 0.0, homes, cells)),
+            time_piece(f"read its {len(page.entries)} cells in main", bench.read),
+            time_piece(
+                f"join and offer frames to {players} watchers", lambda: fanout.publish(2, 0.0, homes, pos, cells)
+            ),
         ]
     finally:
         for view in views:
@@ -169,4 +173,4 @@ class _ZoneBench:
 
     def read(self) -> None:
         """What main does with the cells of a Done."""
-        CellNews().add(self._arena.read(self.half), 0, fresh=True)
+        CellNews().add(self._arena.read(self.half), turn=1)

@@ -35,7 +35,7 @@ EVERY_BLOCK = [
     for geometry in GEOMETRIES
 ]
 
-LAYOUTS = {1: "54b93dfe"}
+LAYOUTS = {2: "a94217a5"}
 """Version to a digest of all dtypes. A layout that differs is another version: old and new programs must not mix."""
 
 
