@@ -1,0 +1,256 @@
+"""A random crowd under strict watchers: through splits and merges, changes of rate and of budget, borders, late zones
+and sockets that refuse, everybody sees exactly whom he should, with rows no older than their cell's period.
+
+The truth is what the zones' pages say, parsed; ``tests/zones/test_encode.py`` holds these to a naive encoder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import zones.interest
+from shard.realm import Entry
+from shard.watching import BLANK, IN_TURNS, SHORTENED, SLOWED, UNCUT
+from tests.cell_forms import full_of, full_row
+from tests.stepper import InlineZone, Recorder, ShardStepper, payload_of
+from tests.watcher import Watcher
+from zones.rows import SEQ
+
+PLAYERS = 14
+SIZE_M = 512
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_are_a_crowd() -> Iterator[None]:
+    """A cell splits above 3 players, so that 14 of them do what hundreds do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zones.interest, "CELL_SPLIT_ABOVE", 3)
+        patch.setattr(zones.interest, "CELL_MERGE_AT", 1)
+        yield
+
+
+@dataclass
+class Viewer(Recorder):
+    """Applies what it is sent, and keeps how much of it there was."""
+
+    view: Watcher = field(default_factory=Watcher)
+    payload: dict[str, Any] = field(default_factory=dict)
+    """The last one."""
+
+    def offer(self, frame: bytes) -> bool:
+        if self.ready:
+            self.payload = json.loads(payload_of(frame))["payload"]
+            self.view.apply(self.payload)
+        return self.ready
+
+
+Row = list[int]
+
+
+class Crowd:
+    """A stepped shard, its viewers, and the truth of every frame."""
+
+    def __init__(self, shard: ShardStepper, players: int = PLAYERS) -> None:
+        self.shard = shard
+        self.viewers: dict[str, Viewer] = {}
+        self.names = [f"car-{number:02d}" for number in range(players)]
+        self.truth: list[dict[int, tuple[int, Row, int]]] = []
+        """Per frame: slot to its cell, its row, and the turn of its zone."""
+        for name in self.names:
+            self.enter(name)
+        self.step()
+
+    def enter(self, name: str) -> None:
+        self.viewers[name] = Viewer()
+        self.shard.clients[name] = self.viewers[name]
+        self.shard._seq[name] = 0
+        self.shard.realm.enter(Entry(name, f"Driver {name}", "car"), self.viewers[name])
+
+    def put(self, number: int, x: float, z: float) -> None:
+        """Place a car, if it is in the world."""
+        name = self.names[number % len(self.names)]
+        if self.shard.realm.occupant(name) is not None:
+            self.shard.put(name, min(max(x, 1.0), SIZE_M - 1.0), min(max(z, 1.0), SIZE_M - 1.0))
+
+    def step(self, ticks: int = 1) -> None:
+        """Run ticks; after each, judge every picture."""
+        for _ in range(ticks):
+            for viewer in self.viewers.values():
+                viewer.payload = {}
+            self.shard.step()
+            self.truth.append(self._pages())
+            for name in list(self.viewers):
+                self.judge(name)
+
+    def _pages(self) -> dict[int, tuple[int, Row, int]]:
+        found: dict[int, tuple[int, Row, int]] = {}
+        for desk in self.shard.realm.barrier.desks:
+            elsewhere = self.shard.realm.barrier.shown_elsewhere(desk)
+            for cell in desk.cells.cells():
+                for row in json.loads(full_of(cell) or b"{}").get("at", ()):
+                    if row[0] not in elsewhere:
+                        known = found.get(row[0])
+                        if known is None or desk.idle:
+                            found[row[0]] = cell.cell, full_row(row), desk.turn
+        return found
+
+    def judge(self, name: str) -> None:
+        """Is the picture of one player the truth?"""
+        occupant = self.shard.realm.occupant(name)
+        if occupant is None:
+            return
+        watch = self.shard.realm.fanout.shown(occupant.slot)
+        viewer = self.viewers[name]
+        viewer.view.players()
+        if watch is BLANK:
+            return
+        now = self.truth[-1]
+        for slot, (cell, row, _) in now.items():
+            if cell in watch.periods:
+                car = viewer.view.cars.get(slot)
+                assert car is not None, f"{name} has lost slot {slot} in cell {cell}"
+                if not self.late():
+                    assert car.cell == cell, f"{name} sees slot {slot} in {car.cell} instead of {cell}"
+                self.judge_age(name, slot, full_row(car.row), row, watch.periods[cell])
+        for slot, car in viewer.view.cars.items():
+            if slot in now and not self.held(slot):
+                assert now[slot][0] in watch.periods, f"{name} still sees slot {slot}, which is in {now[slot][0]}"
+            elif slot not in now:
+                assert self.held(slot), f"{name} sees a ghost: slot {slot} in {car.cell}"
+
+    def judge_age(self, name: str, slot: int, seen: Row, true: Row, period: int) -> None:
+        """A row that is not the true one has not been so for the cell's period, in turns of its zone."""
+        if without_seq(seen) == without_seq(true):
+            return
+        turns: set[int] = set()
+        for frame in reversed(self.truth):
+            if slot not in frame or without_seq(frame[slot][1]) == without_seq(seen):
+                break
+            turns.add(frame[slot][2])
+        else:
+            raise AssertionError(f"{name} was shown a row of slot {slot} that never was: {seen}")
+        assert len(turns) < self.most_turns(period), f"{name} sees {seen} of slot {slot} for {len(turns)} turns: {true}"
+
+    def most_turns(self, period: int) -> int:
+        """In how many turns the present row has been told for sure."""
+        budget = self.shard.realm.fanout.watching.row_budget
+        return period + (-(-len(self.names) // budget) if budget and budget < len(self.names) else 0)
+
+    def held(self, slot: int) -> bool:
+        """Released by a zone and not forgotten yet, or told to be."""
+        return any(
+            slot in {seat[0] for seat in (*desk.forget, *(desk.outstanding.released if desk.outstanding else ()))}
+            for desk in self.shard.realm.barrier.desks
+        ) or any(slot in link.zone._listing._left_behind for link in self.shard.links if isinstance(link, InlineZone))
+
+    def late(self) -> list[int]:
+        return [desk.zone for desk in self.shard.realm.barrier.late()]
+
+
+def without_seq(row: Row) -> Row:
+    return [*row[:SEQ], *row[SEQ + 1 :]]
+
+
+SPOTS = [(256.0, 256.0), (120.0, 120.0), (262.0, 130.0), (40.0, 470.0), (258.0, 250.0)]
+"""The corner where four zones meet, the middle of a zone, a border, a corner of the world, and a step off the first."""
+
+DOINGS = st.lists(
+    st.tuples(
+        st.sampled_from(["gather", "gather", "scatter", "creep", "wait", "leave", "enter", "late", "refuse"]),
+        st.integers(0, PLAYERS - 1),  # the first car of those who do it
+        st.integers(1, PLAYERS),  # how many
+        st.sampled_from(SPOTS),
+        st.sampled_from([2.0, 6.0, 20.0, 60.0]),  # spread, metres
+        st.integers(1, 5),  # ticks
+    ),
+    max_size=8,
+)
+Doing = tuple[str, int, int, tuple[float, float], float, int]
+
+
+def play(crowd: Crowd, doings: list[Doing]) -> None:
+    shard = crowd.shard
+    where: dict[int, tuple[float, float]] = {}
+    for kind, first, count, (x, z), spread, ticks in doings:
+        cars = [(first + step) % PLAYERS for step in range(count)]
+        if kind == "gather":
+            for car in cars:  # on a grid around the spot
+                where[car] = x + spread * ((car * 7) % 5 - 2) / 2, z + spread * ((car * 3) % 5 - 2) / 2
+        elif kind == "scatter":
+            for car in cars:
+                where[car] = (x + car * 97.0) % SIZE_M, (z + car * 61.0) % SIZE_M
+        elif kind == "leave":
+            shard.realm.leave(crowd.names[first])
+        elif kind == "enter" and crowd.names[first] not in shard.realm._by_player:
+            crowd.enter(crowd.names[first])
+        link = shard.links[first % len(shard.links)]
+        assert isinstance(link, InlineZone)
+        if kind == "late":
+            link.held = []
+        for tick in range(ticks):
+            for car in cars:
+                if kind == "creep" and car in where:
+                    where[car] = where[car][0] + spread / 4, where[car][1]
+                if kind == "creep" or (kind in ("gather", "scatter") and tick == 0):
+                    crowd.put(car, *where.get(car, (x, z)))
+            for number, name in enumerate(crowd.names):
+                crowd.viewers[name].ready = not (kind == "refuse" and number in cars and tick < 2)
+            crowd.step()
+        if kind == "late":
+            link.release_held()
+            shard.collect()
+
+
+def settle(crowd: Crowd) -> None:
+    """Nothing moves any more: within four ticks everybody has every final row, and a second later still."""
+    for viewer in crowd.viewers.values():
+        viewer.ready = True
+    crowd.step(8)  # handoffs end, budgets are counted anew
+    for _ in range(30):
+        crowd.step()
+        for name, viewer in crowd.viewers.items():
+            occupant = crowd.shard.realm.occupant(name)
+            if occupant is not None:
+                watch = crowd.shard.realm.fanout.shown(occupant.slot)
+                for slot, (cell, row, _) in crowd.truth[-1].items():
+                    if cell in watch.periods:
+                        assert without_seq(full_row(viewer.view.cars[slot].row)) == without_seq(row)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(doings=DOINGS, zones_count=st.sampled_from([1, 4]), budget=st.sampled_from([0, 5, 9, 100]))
+def test_whatever_a_crowd_does_every_picture_is_the_truth(doings: list[Doing], zones_count: int, budget: int) -> None:
+    with ShardStepper(
+        zones=zones_count, players=PLAYERS + 2, size_m=SIZE_M, view_radius_m=192.0, row_budget=budget
+    ) as shard:
+        crowd = Crowd(shard)
+        play(crowd, doings)
+        settle(crowd)
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0, 10.0, 40.0])
+def test_a_crowd_gathers_and_leaves_again(spread: float) -> None:
+    """The same without chance: cells split down to the smallest, and merge."""
+    with ShardStepper(zones=4, players=PLAYERS, size_m=SIZE_M, view_radius_m=192.0, row_budget=9) as shard:
+        crowd = Crowd(shard)
+        play(crowd, [("gather", 0, PLAYERS, (256.0, 256.0), spread, 12)])
+        split = {node for desk in shard.realm.barrier.desks for node in desk.cells.nodes}
+        assert split
+        tiers = {shard.realm.fanout.shown(shard.body(name).slot).tier for name in crowd.names}
+        assert tiers <= {SLOWED, SHORTENED, IN_TURNS, UNCUT}
+        assert tiers != {UNCUT}
+        play(crowd, [("creep", 0, PLAYERS, (0.0, 0.0), 8.0, 20), ("scatter", 0, PLAYERS, (3.0, 5.0), 0.0, 8)])
+        settle(crowd)
+        assert {node for desk in shard.realm.barrier.desks for node in desk.cells.nodes} < split or not split
