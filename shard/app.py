@@ -25,7 +25,9 @@ from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
 from shard.supervisor import Fleet, Supervisor
 from shard.systemd import Notifier
+from shard.watching import Watching
 from shard.zone_handle import ZoneLost
+from shared.constants import CELL_M
 from shared.vehicles import VEHICLES
 from shared.world.zone_map import ZoneMap
 
@@ -51,7 +53,7 @@ def run(config: Config, keys: KeyStore) -> int:
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(config.world.size_m, config.zones)
-        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES)
+        fleet = Fleet(memory.instance, memory.geometry, zone_map, VEHICLES, config.row_budget)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -65,6 +67,7 @@ def run(config: Config, keys: KeyStore) -> int:
             1000.0 / config.tick_hz,
             config.max_players,
             audit=config.debug,
+            watching=Watching(config.world.size_m // CELL_M, config.view_radius_m, config.row_budget),
         )
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener))
@@ -161,6 +164,10 @@ def _announce(config: Config, keys: KeyStore, realm: Realm, listener: socket.soc
         x0, z0, x1, z1 = map(round, rect)
         log.info("zone", extra={"zone": zone, "x": f"{x0}..{x1}", "z": f"{z0}..{z1}"})
     log.info("auth", extra={"keys": keys.describe()})
+    if config.zones > (cores := os.cpu_count() or 1):
+        log.warning(
+            "more zones than cores: each costs a share of a core", extra={"zones": config.zones, "cores": cores}
+        )
     mib = realm.memory.total_bytes / 2**20
     log.info(
         "ready",

@@ -15,13 +15,26 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
 
 from shard.admission import Network, parse_proxy
-from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
+from shared.constants import (
+    CELL_M,
+    PLAYERS_DEFAULT,
+    PLAYERS_MAX,
+    PROTOCOL_VERSION,
+    ROW_BUDGET,
+    TICK_HZ,
+    VIEW_RADIUS_M,
+    ZONES_MAX,
+)
 from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
 from shared.world.zone_map import TooManyZones, ZoneMap
 
 VERSION = "0.1.0"
 """Release of this server, as in pyproject.toml."""
 
+VIEW_RADIUS_MAX_M = 1024
+"""Above, a new watcher is told a thousand cells at once."""
+ROW_BUDGET_MIN = 10
+"""Below, not even the few who are beside a car come in every tick."""
 TICK_HZ_MIN = 5
 """Below, a client that interpolates two ticks behind shows cars more than 400 ms late."""
 TICK_HZ_MAX = 60
@@ -73,6 +86,10 @@ class Config:
     """Zone processes."""
     tick_hz: int
     """Ticks per second."""
+    view_radius_m: int
+    """Whoever is nearer than this to a player is seen by it."""
+    row_budget: int
+    """Rows per frame; 0: everybody in view in every tick."""
     max_players: int
     """Player slots: rows of every block."""
     max_queue: int
@@ -188,6 +205,16 @@ _OPTIONS: Final = (
     _Option(
         "size", "--tick-hz", "SHARD_TICK_HZ", "HZ", str(TICK_HZ), f"ticks per second, {TICK_HZ_MIN} to {TICK_HZ_MAX}"
     ),
+    _Option("size", "--view-radius", "SHARD_VIEW_RADIUS", "M", str(VIEW_RADIUS_M), "who is nearer than this is seen"),
+    _Option(
+        "size",
+        "--row-budget",
+        "SHARD_ROW_BUDGET",
+        "N",
+        str(ROW_BUDGET),
+        "rows per snapshot: in a crowd first the rate of the farther is cut, then the view; "
+        "0: everybody in view in every tick",
+    ),
     _Option("size", "--max-players", "SHARD_MAX_PLAYERS", "N", str(PLAYERS_DEFAULT), f"slots, 1 to {PLAYERS_MAX}"),
     _Option("logs", "--log-level", "SHARD_LOG_LEVEL", "LEVEL", "info", f"one of: {', '.join(_LOG_LEVELS)}"),
     _Option("logs", "--log-format", "SHARD_LOG_FORMAT", "FORMAT", "auto", "text, json; auto is text on a terminal"),
@@ -235,6 +262,8 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         world=world,
         zones=_zones(given["zones"], world),
         tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
+        view_radius_m=_integer(given["view_radius"], CELL_M, VIEW_RADIUS_MAX_M),
+        row_budget=_row_budget(given["row_budget"]),
         max_players=max_players,
         max_queue=_integer(given["max_queue"], 0, 100_000),
         max_connections=_connections(given["max_connections"], max_players),
@@ -306,6 +335,10 @@ def _integer(given: _Given, low: int, high: int) -> int:
     if re.fullmatch(r"-?[0-9]{1,15}", given.text) and low <= int(given.text) <= high:
         return int(given.text)
     raise given.fault(f"must be a whole number from {low} to {high}")
+
+
+def _row_budget(given: _Given) -> int:
+    return 0 if given.text == "0" else _integer(given, ROW_BUDGET_MIN, PLAYERS_MAX)
 
 
 def _switch(given: _Given) -> bool:

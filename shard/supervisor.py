@@ -30,11 +30,16 @@ class Fleet:
     """The zone processes of one shard."""
 
     def __init__(
-        self, instance: str, geometry: Geometry, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...]
+        self,
+        instance: str,
+        geometry: Geometry,
+        zone_map: ZoneMap,
+        vehicles: tuple[VehicleClass, ...],
+        row_budget: int = 0,
     ) -> None:
         """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
         self.handles = [
-            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid()))
+            ZoneHandle(ZoneSpec(instance, zone, geometry, zone_map, vehicles, os.getpid(), row_budget))
             for zone in range(geometry.zones)
         ]
 
