@@ -190,14 +190,14 @@ class Watching:
         cz, cx = divmod(self.tree.root(home), self.tree.side)
         topology = int(self._topology[cz, cx])
         crowded = bool(self._crowded[cz, cx]) and self.row_budget > 0
-        if known is None or known.topology != topology or ((crowded or known.tier) and self._turn >= known.valid[1]):
+        again = inf if known is None else known.valid[1]
+        unlooked = crowded and again == inf
+        if known is None or known.topology != topology or unlooked or self._turn >= again:
             found = self._compute(home)
             if known is None or not known.same_as(found):
                 self._watches[home] = known = found
             known.topology = topology
-            again: float = self._turn + RECOUNT_TICKS - home % (RECOUNT_TICKS // 2)  # not all in the same tick
-        else:
-            again = known.valid[1]
+            again = self._turn + RECOUNT_TICKS - home % (RECOUNT_TICKS // 2)  # not all in the same tick
         known.valid = self._version, again if crowded or known.tier else inf
         return known
 
@@ -244,9 +244,11 @@ class Watching:
             period[0] = 1
             cost = np.cumsum(np.minimum(members, budget * period) / period)
             if cost[-1] > budget:
-                tier = SHORTENED if members[0] <= budget else IN_TURNS
+                tier = SHORTENED
                 kept = max(int(np.searchsorted(cost, budget, side="right")), 1)
                 cells, members, period = cells[:kept], members[:kept], period[:kept]
+            if members[0] > budget:
+                tier = IN_TURNS
         near, middle, far = (tuple(cells[period == ticks].tolist()) for ticks in (1, 2, 4))
         return Watch(home, near, middle, far, tier, int(members.sum()))
 

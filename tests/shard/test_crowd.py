@@ -7,11 +7,13 @@ The truth is what the zones' pages say, parsed; ``tests/zones/test_encode.py`` h
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -61,9 +63,12 @@ class Crowd:
     def __init__(self, shard: ShardStepper, players: int = PLAYERS) -> None:
         self.shard = shard
         self.viewers: dict[str, Viewer] = {}
+        self.seen: dict[str, tuple[int, set[int]]] = {}
+        """Per viewer: the home that it was shown last, and whom it saw."""
         self.names = [f"car-{number:02d}" for number in range(players)]
         self.truth: list[dict[int, tuple[int, Row, int]]] = []
         """Per frame: slot to its cell, its row, and the turn of its zone."""
+        self.at_home: set[int] = set()
         for name in self.names:
             self.enter(name)
         self.step()
@@ -87,6 +92,7 @@ class Crowd:
                 viewer.payload = {}
             self.shard.step()
             self.truth.append(self._pages())
+            self.at_home = self._at_home()
             for name in list(self.viewers):
                 self.judge(name)
 
@@ -120,11 +126,35 @@ class Crowd:
                 if not self.late():
                     assert car.cell == cell, f"{name} sees slot {slot} in {car.cell} instead of {cell}"
                 self.judge_age(name, slot, full_row(car.row), row, watch.periods[cell])
+        self.judge_sight(name, occupant.slot)
         for slot, car in viewer.view.cars.items():
             if slot in now and not self.held(slot):
                 assert now[slot][0] in watch.periods, f"{name} still sees slot {slot}, which is in {now[slot][0]}"
             elif slot not in now:
                 assert self.held(slot), f"{name} sees a ghost: slot {slot} in {car.cell}"
+
+    def judge_sight(self, name: str, own: int) -> None:
+        """Unless the budget cut the view: whoever is near is seen, and whoever changes its zone never vanishes."""
+        now, viewer = self.truth[-1], self.viewers[name]
+        watch = self.shard.realm.fanout.shown(own)
+        seen = set(viewer.view.cars)
+        if watch.tier < SHORTENED and not self.late():
+            for slot in self.at_home if own in self.at_home else ():
+                far_m = away_m(now[own][1], now[slot][1])
+                assert slot in seen or far_m > SURELY_M, f"{name} does not see slot {slot}, {far_m} m away"
+            if self.seen.get(name, (None,))[0] == watch.home:
+                for slot in self.seen[name][1] - seen:
+                    assert slot in now or not self.held(slot), f"{name} has lost slot {slot} on its way"
+        self.seen[name] = watch.home, seen
+
+    def _at_home(self) -> set[int]:
+        """Slots listed where they stand, not abroad after the server placed them far away."""
+        now = self.truth[-1]
+        cells = np.array([cell for cell, _, _ in now.values()], np.int64)
+        x, z = (np.array([row[column] / 100 for _, row, _ in now.values()]) for column in (2, 3))
+        west, north, size = self.shard.realm.fanout.watching.tree.boxes(cells)
+        inside = (west - 13 < x) & (x < west + size + 13) & (north - 13 < z) & (z < north + size + 13)
+        return {slot for slot, good in zip(now, inside.tolist(), strict=True) if good}
 
     def judge_age(self, name: str, slot: int, seen: Row, true: Row, period: int) -> None:
         """A row that is not the true one has not been so for the cell's period, in turns of its zone."""
@@ -156,6 +186,14 @@ class Crowd:
 
     def late(self) -> list[int]:
         return [desk.zone for desk in self.shard.realm.barrier.late()]
+
+
+SURELY_M = 150.0
+"""Nearer than this are cells that are watched at 192 m, bands and all."""
+
+
+def away_m(one: Row, other: Row) -> float:
+    return math.hypot(one[2] - other[2], one[3] - other[3]) / 100
 
 
 def without_seq(row: Row) -> Row:
@@ -217,7 +255,7 @@ def settle(crowd: Crowd) -> None:
     for viewer in crowd.viewers.values():
         viewer.ready = True
     crowd.step(8)  # handoffs end, budgets are counted anew
-    for _ in range(30):
+    for _ in range(6):
         crowd.step()
         for name, viewer in crowd.viewers.items():
             occupant = crowd.shard.realm.occupant(name)
@@ -229,7 +267,7 @@ def settle(crowd: Crowd) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow],
@@ -277,4 +315,50 @@ def test_everybody_drives_about_at_random(seed: int, budget: int) -> None:
                     where[car] = x + rng.uniform(-far_m, far_m), z + rng.uniform(-far_m, far_m)
                     crowd.put(car, *where[car])
             crowd.step()
+        settle(crowd)
+
+
+def test_in_a_cell_over_budget_every_final_row_arrives() -> None:
+    """All in one cell of 8 m, all moving, then none."""
+    with ShardStepper(zones=1, players=PLAYERS, size_m=SIZE_M, view_radius_m=192.0, row_budget=5) as shard:
+        crowd = Crowd(shard)
+        for tick in range(30):
+            for car in range(PLAYERS):
+                crowd.put(car, 260.0 + (tick + car) % 3, 261.0 + (tick * car) % 4)
+            crowd.step()
+            assert tick < 4 or all(viewer.payload["tier"] == IN_TURNS for viewer in crowd.viewers.values())
+            if tick > 24:
+                rows = [
+                    sum(len(cell.get("at", ())) for cell in viewer.payload["cells"])
+                    for viewer in crowd.viewers.values()
+                ]
+                assert rows == [5] * PLAYERS
+        crowd.step(4)
+        settled = crowd.truth[-1]
+        for viewer in crowd.viewers.values():
+            for slot, seen in viewer.view.cars.items():
+                assert without_seq(full_row(seen.row)) == without_seq(settled[slot][1])
+
+
+@pytest.mark.parametrize("late_from", range(4))
+def test_a_crowd_that_changes_its_zone_while_cells_split_is_never_lost(late_from: int) -> None:
+    """Cars follow each other over a border, closely enough to split cells on both sides; the new owner is late."""
+    with ShardStepper(zones=4, players=PLAYERS, size_m=SIZE_M, view_radius_m=192.0, row_budget=100) as shard:
+        crowd = Crowd(shard)
+        crowd.step(4)
+        link = shard.links[crowd.shard.zone_map.zone_of_point(300.0, 100.0)]
+        assert isinstance(link, InlineZone)
+        for tick in range(45):
+            for car in range(PLAYERS):
+                x = 232.0 + 1.5 * tick - (3.0 * (car % 7)) if car < 12 else 256.0 + 12.0 * (car - 12.5)
+                crowd.put(car, x, 100.0 + car)
+            if tick % 5 == late_from:
+                link.held = []
+            crowd.step()
+            if link.held is not None and tick % 5 == (late_from + 2) % 5:
+                link.release_held()
+                shard.collect()
+        link.release_held()
+        shard.collect()
+        assert shard.realm.barrier.ledger.count >= 10
         settle(crowd)
