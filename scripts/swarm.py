@@ -28,10 +28,12 @@ from typing import NoReturn
 
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.report import table
+from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from shard.auth import KeyFault, KeyPools, load_keys
 from shard.dev_secret import read_or_create
+from shared.constants import VIEW_RADIUS_M
 
 BOTS_MAX = 20_000
 """Bot numbers have four digits in names of at most twenty characters; far more than one machine drives."""
@@ -205,6 +207,7 @@ def _parser() -> _Parser:
     add("--url", default="ws://127.0.0.1:8765/ws", help="default ws://127.0.0.1:8765/ws")
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
+    add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
     add("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
     add(
@@ -223,6 +226,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
         ("--seconds", flags.seconds, 0.1, 7 * 86400),
         ("--ramp", flags.ramp, 0.0, 86400),
         ("--churn", flags.churn, 0.0, 60.0),
+        ("--view-radius", flags.view_radius, 64.0, 1024.0),
     ):
         if not low <= value <= high:
             raise SwarmFault(f"{flag}: must be {low} to {high}, not {value}")
@@ -244,6 +248,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             issuer=keys.issuer or LOCAL_ISSUER,
             audience=keys.audience,
             come_back=flags.come_back,
+            rules=Rules(view_radius_m=flags.view_radius, visible_m=min(Rules().visible_m, flags.view_radius * 0.6)),
         )
         for first, end in pairwise(cuts)
     ]

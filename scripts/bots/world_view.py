@@ -73,6 +73,8 @@ class WorldView:
         self.tick = 0
         self.t_ms = 0.0
         """Tick and server time of the last message."""
+        self.tier = 0
+        """What the last message said that a crowd cost: 2 sight, 3 also turns."""
         self._named: set[int] = set()
         """Slots that any cell has ever listed."""
         self._full_tick: dict[int, int] = {}
@@ -99,7 +101,7 @@ class WorldView:
     def apply(self, snapshot: SnapshotPayload) -> Changes:
         """Apply one message: reset, drop, full cells cleared, all who, all at, all gone, then the unlisted removed."""
         changes = Changes()
-        self.tick, self.t_ms = snapshot.tick, snapshot.t
+        self.tick, self.t_ms, self.tier = snapshot.tick, snapshot.t, snapshot.tier
         unlisted: set[int] = set()
         if snapshot.reset:
             unlisted.update(self.entities)

@@ -307,3 +307,20 @@ def test_a_slots_next_player_is_shown_under_its_own_name(stage: Stage) -> None:
     stage.tick(adopted=[(3, 2)])
     [(full, news)] = stage.cells().values()
     assert full["who"] == news["who"] == [[3, "somebody-else", "Other", "truck"]]
+
+
+def test_a_cell_that_lists_somebody_released_splits_only_when_he_is_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watchers see him there until his new owner shows him; a split would take the cell from under him."""
+    monkeypatch.setattr("zones.interest.CELL_SPLIT_ABOVE", 2)
+    leaver = stage.seat(9, x=300.0, z=100.0)
+    stage.tick(adopted=[leaver, stage.seat(1, x=301.0), stage.seat(2, x=302.0)], commands=[])
+    nodes = stage.arena.read(stage.number % 2).nodes
+    assert nodes, "three are a crowd"
+    stage.tick(released=[leaver])
+    assert stage.arena.read(stage.number % 2).nodes == nodes
+    stage.tick(released=[(1, 1), (2, 1)], forget=[(1, 1), (2, 1)])
+    assert stage.arena.read(stage.number % 2).nodes == nodes, "nobody else is there, but he is"
+    stage.tick(forget=[leaver])
+    assert stage.arena.read(stage.number % 2).nodes == ()
