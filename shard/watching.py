@@ -2,8 +2,9 @@
 
 Every cell nearer to the home cell than the radius of view is watched, so whoever is nearer than that to a viewer is
 seen. Its distance, from middle to middle, says how often: up to NEAR_M in every tick, up to MIDDLE_M in every second,
-farther in every fourth. In a crowd a row budget bounds the rows per frame, on average over four ticks. What is
-sacrificed to it, in this order, is what ``Watch.tier`` tells:
+farther in every fourth. In a crowd a row budget bounds the rows per frame: their mean is kept at half of it, so that
+frames in which many cells are due, or newcomers are named, are within it, too. What is sacrificed to it, in this order,
+is what ``Watch.tier`` tells:
 
 1. rate: only the nearest cells, until they hold a fifth of the budget, keep every tick, and until they hold half of
    it every second; all others come in every fourth tick;
@@ -37,6 +38,8 @@ NEAR_M: Final = 32.0
 """Told in every tick: the own square of 64 m where few are, 30 m around in a crowd, where cells are small."""
 MIDDLE_M: Final = 96.0
 """Told in every second tick: the eight squares around, whose middles are at 64 and 91 m."""
+MEAN_SHARE: Final = 2
+"""Part of the budget that frames hold on average."""
 FULL_RATE_SHARE: Final = 5
 HALF_RATE_SHARE: Final = 2
 """Parts of the budget that the nearest cells may hold at full and at half rate when rate is sacrificed: 20 and 50."""
@@ -164,7 +167,7 @@ class Watching:
                 cells, members = np.array(page.entries, np.int64)[:, :2].T
                 np.add.at(held.reshape(-1), self.tree.roots_of(cells), members)
         box, ring = _box_sums(held, reach), _box_sums(held, 1)
-        crowded = held + (ring - held) / 2 + (box - ring) / 4 > self.row_budget
+        crowded = held + (ring - held) / 2 + (box - ring) / 4 > self.row_budget / MEAN_SHARE
         for root in self._leaves:
             self._around(crowded, root)[:] = True
         if (crowded & ~self._crowded).any():
@@ -232,20 +235,20 @@ class Watching:
 
     def _within_budget(self, home: int, cells: NDArray[np.int64], away: F64) -> Watch:
         """``cells`` (C,) nearest first, ``away`` (C,) metres from middle to middle."""
-        budget = self.row_budget
+        budget, mean = self.row_budget, self.row_budget / MEAN_SHARE
         members = self._counts(cells)
         period = np.where(away <= NEAR_M, 1, np.where(away <= MIDDLE_M, 2, 4))
         tier = UNCUT
-        if (members / period).sum() > budget:
+        if (members / period).sum() > mean:
             tier = SLOWED
             before = np.cumsum(members) - members
             period = np.where(before < budget / FULL_RATE_SHARE, 1, np.where(before < budget / HALF_RATE_SHARE, 2, 4))
             period = np.maximum(period, np.where(away <= NEAR_M, 1, np.where(away <= MIDDLE_M, 2, 4)))
             period[0] = 1
             cost = np.cumsum(np.minimum(members, budget * period) / period)
-            if cost[-1] > budget:
+            if cost[-1] > mean:
                 tier = SHORTENED
-                kept = max(int(np.searchsorted(cost, budget, side="right")), 1)
+                kept = max(int(np.searchsorted(cost, mean, side="right")), 1)
                 cells, members, period = cells[:kept], members[:kept], period[:kept]
             if members[0] > budget:
                 tier = IN_TURNS

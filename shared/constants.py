@@ -17,17 +17,18 @@ CELL_M = CHUNK_M
 CELL_MIN_M = 8
 """Edge of the smallest cell: a crowded one is split in four, three times at most."""
 
-CELL_SPLIT_ABOVE = 12
-"""A cell with more players is split: a dozen rows are 450 bytes, beside which four cells' brackets are small."""
+CELL_SPLIT_ABOVE = 24
+"""A cell with more players is split: two dozen rows are 900 bytes, beside which four cells' brackets are small, and in
+smaller cells more cars would cross from one to the next, which is told to everybody at once."""
 
-CELL_MERGE_AT = 6
+CELL_MERGE_AT = 12
 """Four cells with no more players than this between them become one again: half, so that they seldom alternate."""
 
 VIEW_RADIUS_M = 192
 """Default radius of view: three cells of CELL_M."""
 
 ROW_BUDGET = 100
-"""Default rows per frame, on average over four ticks: some 3.6 kB, 70 kB/s."""
+"""Default rows per frame: 3.6 kB, of which half is used on average, 36 kB/s."""
 
 ZONES_MAX = 64
 PLAYERS_MAX = 8192

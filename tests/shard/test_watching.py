@@ -74,10 +74,10 @@ def test_distance_says_how_often() -> None:
 
 def test_a_crowd_costs_rate_first_then_sight_then_turns() -> None:
     homes = dict.fromkeys(range(SIDE * SIDE), 4)
-    uncut = watching(homes).watch(MIDDLE)
+    uncut = watching(homes, budget=200).watch(MIDDLE)
     assert (uncut.tier, uncut.rows) == (UNCUT, 49 * 4)
     ring = [MIDDLE + dx + dz * SIDE for dx in (-1, 0, 1) for dz in (-1, 0, 1) if dx or dz]
-    town = watching(homes | dict.fromkeys(ring, 15)).watch(MIDDLE)
+    town = watching(dict.fromkeys(homes, 3) | dict.fromkeys(ring, 17), budget=200).watch(MIDDLE)
     assert town.tier == SLOWED
     assert len(town.periods) == 49
     assert len(town.middle) < 8
@@ -102,7 +102,7 @@ def test_rows_per_frame_stay_within_the_budget_and_the_nearest_come_first(
     assert next(iter(watch.periods)) == home
     assert watch.periods[home] == 1
     cost = sum(min(members.get(cell, 0), budget * period) / period for cell, period in watch.periods.items())
-    assert cost <= budget
+    assert cost <= budget / 2 or len([cell for cell in watch.periods if members.get(cell)]) == 1
     assert (watch.tier == IN_TURNS) == (members.get(home, 0) > budget)
     periods = list(watch.periods.values())
     assert periods == sorted(periods), "whoever is farther is not told more often"
@@ -128,8 +128,8 @@ def test_in_a_flash_crowd_the_nearest_twenty_come_in_every_tick_and_the_next_thi
     assert full >= 20
     assert full + half >= 50
     assert watch.tier == SHORTENED
-    assert full + half / 2 + 8 * len(watch.far) / 4 <= 100
-    assert watch.rows == 8 * len(watch.periods) > 200
+    assert full + half / 2 + 8 * len(watch.far) / 4 <= 50
+    assert 80 < watch.rows == 8 * len(watch.periods) <= 100, "even a frame in which all are due is within the budget"
 
 
 # --- when a watch is made anew
