@@ -10,6 +10,7 @@ Each client drives a circle around its spawn point, so its rows change with ever
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import os
 import select
@@ -207,6 +208,9 @@ class Client:
                 break
             if buffer[at] == 0x81:
                 found.append(buffer[start : start + length])
+            elif buffer[at] == 0x89:
+                with contextlib.suppress(OSError):  # a socket that is full or gone shows soon enough
+                    self.socket.send(struct.pack("!BB4x", 0x8A, 0x80 | length) + buffer[start : start + length])
             elif buffer[at] == 0x88:
                 code = int.from_bytes(buffer[start : start + 2], "big")
                 raise HerdFault(f"client {self.number}: closed with {code} {buffer[start + 2 : start + length]!r}")
