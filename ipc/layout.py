@@ -5,6 +5,7 @@ One shard has these blocks, each named ``shard-<instance>-<kind>`` and beginning
     table     WorldTable   header | main's columns, a row per slot | zones' columns, two halves, a row per slot
     input     InputRing    header | 128 samples per slot
     cells-Z   CellArena    header | two halves, each: split cells | directory of cells | bytes of cells  (one per zone)
+    gateway   GatewayTable header | what only main knows of its sockets, a row per slot, written once per second
 
 A block is a numpy record whose fields are whole columns, so that a column is contiguous; only a sample of the InputRing
 is a record of its own, because main writes it with one ``struct.pack_into`` per received message.
@@ -16,6 +17,7 @@ Who may write what, and when it is valid:
   ``front[slot]`` is the committed one. Main flips ``front`` when it takes the zone's Done; that flip is the commit.
 - *InputRing*: main writes entries at ``head`` at any time; the zone reads entries from its ``tail`` to the ``head``
   that was published with its Tick. At most RING_PENDING_MAX entries are pending, so nothing unread is overwritten.
+- *GatewayTable*: main only, once per second; read by ``scripts.explain`` alone. Nothing depends on it.
 - *CellArena*: the zone writes the half that its Tick names; main reads the half that the last committed Done wrote.
 
 No fence is needed: a pipe message, which is a system call, lies between every writer and every reader.
@@ -145,6 +147,33 @@ def table_dtype(geometry: Geometry) -> np.dtype[np.void]:
 def input_dtype(geometry: Geometry) -> np.dtype[np.void]:
     """The InputRing: ``samples`` is (slots, RING_ENTRIES)."""
     return np.dtype([("header", HEADER), ("samples", SAMPLE, (geometry.slots, RING_ENTRIES))], align=True)
+
+
+def gateway_dtype(geometry: Geometry) -> np.dtype[np.void]:
+    """The GatewayTable: settings, a row per zone, and a row per slot."""
+    slots, zones = geometry.slots, geometry.zones
+    return np.dtype(
+        [
+            ("header", HEADER),
+            ("tick", "u4"),  # at which it was written
+            ("size_m", "u4"),  # of the world
+            ("view_radius_m", "f8"),
+            ("row_budget", "u4"),
+            ("half", "u1", (zones,)),  # half of each CellArena that was committed last
+            ("committed", "u4", (zones,)),  # its tick
+            ("watching", "u1", (slots,)),  # 1: a socket is sent snapshots
+            ("home", "i4", (slots,)),  # cell around which its client knows the cells; -1: it has been shown nothing
+            ("near", "u2", (slots,)),  # cells told in every tick
+            ("middle", "u2", (slots,)),  # in every second
+            ("far", "u2", (slots,)),  # in every fourth
+            ("rows", "u4", (slots,)),  # players in these cells when that was decided
+            ("tier", "u1", (slots,)),  # what a crowd cost: 0 nothing, 1 rate, 2 sight, 3 turns
+            ("sent_tick", "u4", (slots,)),  # of the last snapshot offered; 0: none
+            ("refused", "u4", (slots,)),  # snapshots left out since it began to watch, because too much was unsent
+            ("unsent_bytes", "u4", (slots,)),  # in main, besides what the kernel holds
+        ],
+        align=True,
+    )
 
 
 def arena_dtype(geometry: Geometry) -> np.dtype[np.void]:

@@ -180,11 +180,14 @@ class Fanout:
         """Frames that sockets took."""
         self.skipped = 0
         """Frames that sockets refused."""
+        self.refused = np.zeros(slots, np.uint32)
+        """(slots,) of these, those of the socket that watches as each slot."""
 
     def watch(self, slot: int, socket: Socket) -> None:
         """Begin to show the world around ``slot`` to ``socket``, with a reset."""
         self.unwatch(slot)
         self._groups[BLANK][slot] = socket
+        self.refused[slot] = 0
         self._stale = True
 
     def unwatch(self, slot: int) -> None:
@@ -268,6 +271,7 @@ class Fanout:
         self.writes += len(group) - len(refused)
         if refused:
             self.skipped += len(refused)
+            self.refused[list(refused)] += np.uint32(1)
             for slot in refused:
                 del group[slot]
             self._regroup(BLANK, refused)

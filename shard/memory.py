@@ -9,6 +9,7 @@ import numpy as np
 
 from ipc import block, layout
 from ipc.cell_arena import CellReader
+from ipc.gateway_table import GatewayTable
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 
@@ -16,7 +17,8 @@ from ipc.world_table import MainTable
 def kinds(geometry: layout.Geometry) -> dict[str, np.dtype[np.void]]:
     """Every block of a shard: its kind and its dtype."""
     arenas = {f"cells-{zone}": layout.arena_dtype(geometry) for zone in range(geometry.zones)}
-    return {"table": layout.table_dtype(geometry), "input": layout.input_dtype(geometry)} | arenas
+    others = {"input": layout.input_dtype(geometry), "gateway": layout.gateway_dtype(geometry)}
+    return {"table": layout.table_dtype(geometry)} | others | arenas
 
 
 class Memory:
@@ -34,6 +36,7 @@ class Memory:
             self.blocks = blocks
             self.table = MainTable(blocks["table"])
             self.ring = InputWriter(blocks["input"])
+            self.gateway = GatewayTable(blocks["gateway"])
             self.arenas = [CellReader(blocks[f"cells-{zone}"]) for zone in range(geometry.zones)]
             self._stack = stack.pop_all()
 
@@ -46,6 +49,7 @@ class Memory:
         """Drop all views and remove all blocks."""
         self.table.release()
         self.ring.release()
+        self.gateway.release()
         for arena in self.arenas:
             arena.release()
         self._stack.close()

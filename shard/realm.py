@@ -176,6 +176,10 @@ class Realm:
         occupant = None if player is None else self._by_player.get(player)
         return None if occupant is None or occupant.leaving else occupant
 
+    def client(self, slot: int) -> Client:
+        """The client of a body."""
+        return self._by_slot[slot].client
+
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
 
