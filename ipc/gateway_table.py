@@ -33,15 +33,18 @@ class GatewayTable:
         self.record["committed"] = committed
         self.record["watching"] = 0
 
-    def group(self, slots: list[int], home: int, cells: tuple[int, int, int], rows: int, tier: int, sent: int) -> None:
-        """Write the rows of all who have been shown the same."""
+    def group(
+        self, slots: list[int], home: int, cells: tuple[int, int, int], rows: int, tier: int, sent_tick: int | None
+    ) -> None:
+        """Write the rows of all who have been shown the same. ``sent_tick`` None: leave it as it is."""
         record = self.record
         record["watching"][slots] = 1
         record["home"][slots] = home
         record["near"][slots], record["middle"][slots], record["far"][slots] = cells
         record["rows"][slots] = rows
         record["tier"][slots] = tier
-        record["sent_tick"][slots] = sent
+        if sent_tick is not None:
+            record["sent_tick"][slots] = sent_tick
 
     def sockets(self, slots: list[int], refused: list[int], unsent_bytes: list[int]) -> None:
         """Write what is known of each socket."""

@@ -57,6 +57,8 @@ class _Page(NamedTuple):
 class CellNews:
     """All that the zones have to show at one tick, by cell id: pieces of JSON up to each cell's last row."""
 
+    at_rates: bool = True
+    """False: every cell is told in every tick, so ``second`` and ``fourth`` are not needed."""
     every: dict[int, bytes] = field(default_factory=dict)
     """What watchers are told who are told in every tick; absent: nothing changed."""
     second: dict[int, bytes] = field(default_factory=dict)
@@ -77,7 +79,15 @@ class CellNews:
         payload = page.payload
         place = _Page(payload, late_ticks, fresh, elsewhere)
         every, second, fourth, shown = self.every, self.second, self.fourth, self._shown
-        for entry in page.entries:
+        if fresh and not self.at_rates:
+            for entry in page.entries:
+                cell, _, flags, _, _, head_at, rows_at, _, one, _, _, _ = entry
+                shown[cell] = place, entry
+                if flags:
+                    every[cell] = _news(payload, entry, one)
+                elif one > rows_at:
+                    every[cell] = payload[head_at:one]
+        for entry in page.entries if self.at_rates or not fresh else ():
             cell, members, flags, _, _, head_at, rows_at, came, one, two, four, _ = entry
             shown[cell] = place, entry
             if not fresh:
@@ -208,11 +218,11 @@ class Fanout:
     def _shown(self, home: int) -> Watch:
         return BLANK if home == NOTHING else self._watch_of[home]
 
-    def publish(self, tick: int, t_ms: float, roots: I32, pos: F64, cells: CellNews) -> None:
+    def publish(self, tick: int, t_ms: float, roots: I32, pos: F64 | None, cells: CellNews) -> None:
         """Write one frame to every watcher for whom there is anything to say.
 
         ``roots`` is (slots,): the committed square of CELL_M of each, -1 before its first tick; ``pos`` (slots, 3)
-        metres. The zones' cells have been learnt by ``watching``.
+        metres, needed only when ``watching.split``. The zones' cells have been learnt by ``watching``.
         """
         head = b'{"type":"snapshot","payload":{"tick":%d,"t":%b,"cells":[' % (tick, orjson.dumps(round(t_ms, 3)))
         movers = self._take_movers(roots, pos)
@@ -246,13 +256,14 @@ class Fanout:
         self._groups.setdefault(watch, {})
         return watch
 
-    def _take_movers(self, roots: I32, pos: F64) -> dict[tuple[Watch, int], dict[int, Socket]]:
+    def _take_movers(self, roots: I32, pos: F64 | None) -> dict[tuple[Watch, int], dict[int, Socket]]:
         """Take those whose home is not what they have been shown out of their groups; by (shown, home)."""
         if self._stale:
             self._slots = np.array([slot for group in self._groups.values() for slot in group], np.intp)
             self._stale = False
         now, seen = roots[self._slots], self._home[self._slots]
         if self.watching.split:
+            assert pos is not None, "a home is more than a square now: say where everybody stands"
             now = self.watching.homes(now, pos[self._slots], seen)
         moved = (now != seen) & (roots[self._slots] != NOTHING)
         movers: dict[tuple[Watch, int], dict[int, Socket]] = {}

@@ -227,19 +227,20 @@ class Realm:
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""
-        cells = CellNews()
+        watching, table = self.fanout.watching, self.memory.table
+        cells = CellNews(at_rates=watching.row_budget > 0)
         for desk in self.barrier.desks:
             fresh = desk.committed != desk.shown
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
             if fresh:
                 desk.turn += 1
-                self.fanout.watching.learn(desk.zone, desk.cells)
+                watching.learn(desk.zone, desk.cells)
             late_ticks = self.tick - desk.committed
             cells.add(desk.cells, desk.turn, late_ticks, fresh, self.barrier.shown_elsewhere(desk))
             desk.shown = desk.committed
-        self.fanout.watching.tick()
-        table = self.memory.table
-        self.fanout.publish(self.tick, self.now_ms, table.committed("home"), table.committed("pos"), cells)
+        watching.tick()
+        pos = table.committed("pos") if watching.split else None
+        self.fanout.publish(self.tick, self.now_ms, table.committed("home"), pos, cells)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)
             del self._by_player[occupant.entry.player]

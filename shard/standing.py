@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shard.realm import Realm
+from shard.watching import BLANK
 
 
 def write_standing(realm: Realm, unsent_bytes: Callable[[int], int]) -> None:
@@ -17,5 +18,6 @@ def write_standing(realm: Realm, unsent_bytes: Callable[[int], int]) -> None:
         slots = list(group)
         if slots:
             cells = len(watch.near), len(watch.middle), len(watch.far)
-            table.group(slots, watch.home, cells, watch.rows, watch.tier, watch.sent_tick)
+            sent_tick = None if watch is BLANK else watch.sent_tick  # who was cut off: as it was when it was not
+            table.group(slots, watch.home, cells, watch.rows, watch.tier, sent_tick)
             table.sockets(slots, fanout.refused[slots].tolist(), [unsent_bytes(slot) for slot in slots])

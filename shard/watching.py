@@ -46,6 +46,9 @@ HALF_RATE_SHARE: Final = 2
 RECOUNT_TICKS: Final = 20
 """Ticks between two looks at how many players the cells around a home hold."""
 
+WATCHES_MAX: Final = 8192
+"""Watches remembered, some 3 kB each; then all are made anew, which those who watch do not notice."""
+
 UNCUT, SLOWED, SHORTENED, IN_TURNS = range(4)
 """Values of ``tier``."""
 
@@ -135,6 +138,8 @@ class Watching:
         self._members = {}
         if self.row_budget and (self._turn == 1 or self._turn - self._recounted >= RECOUNT_TICKS):
             self._recounted = self._turn
+            if len(self._watches) > WATCHES_MAX:
+                self._watches.clear()
             self._recount()
 
     def _divide(self, zone: int, nodes: tuple[int, ...]) -> None:
