@@ -204,6 +204,10 @@ class Fleet:
             tally.ticks_missed += bot.referee.ticks_missed
             tally.resets += bot.referee.resets
             tally.latency.update(bot.referee.latency)
+            every, second, fourth = bot.referee.latency_by_rate.values()
+            tally.latency_every.update(every)
+            tally.latency_second.update(second)
+            tally.latency_fourth.update(fourth)
 
     def _make(self, number: int, driver_for: Callable[[random.Random, VehicleClass], Driver]) -> Bot:
         """Bot ``number``: the same seed and number give the same player, vehicle and journey."""

@@ -37,6 +37,7 @@ class Entity:
     before: AtRow | None = None
     """The row before ``row``, and its time: what a client interpolates from."""
     before_t_ms: float = 0.0
+    before_tick: int = 0
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ class WorldView:
                 if entity is None:
                     changes.unknown_rows.append((cell.c, row.slot))
                     continue
-                entity.before, entity.before_t_ms = entity.row, entity.t_ms
+                entity.before, entity.before_t_ms, entity.before_tick = entity.row, entity.t_ms, entity.tick
                 entity.row, entity.tick, entity.t_ms = row, tick, t_ms
 
     def _part(self, snapshot: SnapshotPayload, unlisted: set[int], changes: Changes) -> None:

@@ -492,6 +492,11 @@ def test_rows_in_every_fourth_tick_are_as_good_as_in_every_one() -> None:
     scene = Scene()
     scene.run(200, every(4))
     assert not scene.findings.kept
+    one, two, four = scene.referees["player-0"].latency_by_rate.values()
+    assert one, "of player 2"
+    assert not two
+    longest_ms = 1000 * max(four) / LATENCY_UNITS_PER_S
+    assert 3 * 50 < longest_ms < 4 * 50, "the oldest of four samples"
 
 
 @pytest.mark.parametrize(("ticks", "tier", "kinds"), [(18, 0, {"slow_row"}), (18, 2, {"slow_row"}), (18, 3, set())])
