@@ -121,7 +121,7 @@ def _zone(players: int) -> list[Timing]:
         homes, pos = memory.table.committed("home"), memory.table.committed("pos")
         for slot in range(players):
             fanout.watch(slot, socket)
-        cells = CellNews()
+        cells = CellNews(at_rates=False)
         page = memory.arenas[0].read(bench.half)
         cells.add(page, turn=1)
         fanout.publish(1, 0.0, homes, pos, cells)
@@ -173,4 +173,4 @@ class _ZoneBench:
 
     def read(self) -> None:
         """What main does with the cells of a Done."""
-        CellNews().add(self._arena.read(self.half), turn=1)
+        CellNews(at_rates=False).add(self._arena.read(self.half), turn=1)
