@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +13,8 @@ from ipc.cell_arena import CellReader, CellWriter
 from ipc.control import Tick
 from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
+from scripts.benches import writes
+from scripts.benches.timing import Timing, spread
 from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
 from shard.watching import Watching
@@ -31,17 +31,6 @@ MIN_RUN_S = 0.01
 IN_VIEW = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One piece: median and spread of microseconds per call."""
-
-    piece: str
-    us: float
-    low_us: float
-    high_us: float
-    """Quartiles."""
-
-
 def time_prepared(piece: str, prepare: Callable[[], object], call: Callable[[], object], repeats: int) -> Timing:
     """Time ``call`` alone, each time after ``prepare``."""
     runs = []
@@ -50,8 +39,7 @@ def time_prepared(piece: str, prepare: Callable[[], object], call: Callable[[], 
         began = time.perf_counter()
         call()
         runs.append(1e6 * (time.perf_counter() - began))
-    low, middle, high = statistics.quantiles(runs, n=4)
-    return Timing(piece, middle, low, high)
+    return spread(piece, runs)
 
 
 def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -> Timing:
@@ -71,13 +59,12 @@ def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -
         for _ in range(count):
             call()
         runs.append(1e6 * (time.perf_counter() - began) / count)
-    low, middle, high = statistics.quantiles(runs, n=4)
-    return Timing(piece, middle, low, high)
+    return spread(piece, runs)
 
 
 def run() -> list[Timing]:
     """All pieces."""
-    return [*_messages(), *_zone(100), *_zone(1000), *_zone(4000)]
+    return [*_messages(), *writes.run(), *_zone(100), *_zone(1000), *_zone(4000)]
 
 
 def _messages() -> list[Timing]:
