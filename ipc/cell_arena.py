@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ipc.block import Block
-from shared.cells import EncodedCell
+from shared.cells import CellEntry, CellPage, EncodedCell
+from shared.player_state import I32
+from shared.quadtree import NONE
 
 
 class CellWriter:
@@ -23,26 +25,37 @@ class CellWriter:
         """Drop all views, so that the block can be closed."""
         self._record = None
 
-    def write(self, half: int, cells: Sequence[EncodedCell]) -> list[int]:
-        """Write all cells of a tick into ``half``; returns the ids of cells that did not fit and were left out."""
-        sizes = np.array([(len(cell.full), len(cell.news)) for cell in cells], np.int64).reshape(-1, 2)
-        ends = np.cumsum(sizes.sum(axis=1))
-        if len(cells) > self.capacity_cells or (len(cells) and ends[-1] > self.capacity_bytes):
-            return self._write_what_fits(half, cells, sizes.sum(axis=1).tolist())
-        payload = b"".join([part for cell in cells for part in (cell.full, cell.news)])
+    def write(self, half: int, cells: Sequence[EncodedCell], nodes: I32 = NONE) -> list[int]:
+        """Write all cells of a tick into ``half``; returns the ids of cells that did not fit and were left out.
+
+        ``nodes`` are the ids of the cells that are split, ascending.
+        """
+        count = len(cells)
+        pieces = np.array([(len(cell.who), len(cell.head), len(cell.rows)) for cell in cells], np.int64).reshape(-1, 3)
+        ends = np.cumsum(pieces).reshape(-1, 3)
+        if count > self.capacity_cells or (count and ends[-1, 2] > self.capacity_bytes):
+            return self._write_what_fits(half, cells, nodes, pieces.sum(axis=1).tolist())
+        payload = b"".join([part for cell in cells for part in (cell.who, cell.head, cell.rows)])
         record = self._record
         record["payload"][half, : len(payload)] = np.frombuffer(payload, np.uint8)
-        directory = record["directory"][half, : len(cells)]
+        directory = record["directory"][half, :count]
         directory["cell"] = [cell.cell for cell in cells]
         directory["members"] = [cell.members for cell in cells]
-        directory["full_len"], directory["news_len"] = sizes.T
-        directory["news_at"] = ends - sizes[:, 1]
-        directory["full_at"] = directory["news_at"] - sizes[:, 0]
-        record["cells"][half] = len(cells)
+        directory["flags"] = [cell.flags for cell in cells]
+        directory["who_at"] = ends[:, 0] - pieces[:, 0]
+        directory["who_end"] = directory["head_at"] = ends[:, 0]
+        rows_at = directory["rows_at"] = ends[:, 1]
+        directory["rows_end"] = ends[:, 2]
+        prefixes = np.array([(cell.came, *cell.ends) for cell in cells], np.int64).reshape(-1, 4) + rows_at[:, None]
+        for column, name in enumerate(("came_end", "one_end", "two_end", "four_end")):
+            directory[name] = prefixes[:, column]
+        record["nodes"][half, : len(nodes)] = nodes
+        record["split"][half] = len(nodes)
+        record["cells"][half] = count
         record["omitted"][half] = 0
         return []
 
-    def _write_what_fits(self, half: int, cells: Sequence[EncodedCell], sizes: list[int]) -> list[int]:
+    def _write_what_fits(self, half: int, cells: Sequence[EncodedCell], nodes: I32, sizes: list[int]) -> list[int]:
         used = 0
         kept: list[EncodedCell] = []
         omitted: list[int] = []
@@ -52,7 +65,7 @@ class CellWriter:
             else:
                 kept.append(cell)
                 used += size
-        self.write(half, kept)
+        self.write(half, kept, nodes)
         self._record["omitted"][half] = len(omitted)
         return omitted
 
@@ -71,12 +84,13 @@ class CellReader:
         self._payload = []
         self._record = None
 
-    def read(self, half: int) -> list[EncodedCell]:
+    def read(self, half: int) -> CellPage:
         """All cells of the half, copied out."""
         directory = self._record["directory"][half, : int(self._record["cells"][half])]
-        used = int((directory["news_at"] + directory["news_len"]).max(initial=0))
-        payload = bytes(self._payload[half][:used])
-        return [
-            EncodedCell(cell, members, payload[full : full + full_len], payload[news : news + news_len])
-            for cell, members, full, full_len, news, news_len in directory.tolist()
-        ]
+        used = int(directory["rows_end"].max(initial=0))
+        nodes = self._record["nodes"][half, : int(self._record["split"][half])]
+        return CellPage(
+            bytes(self._payload[half][:used]),
+            cast(list[CellEntry], directory.tolist()),  # plain tuples: main unpacks a thousand of them per tick
+            tuple(nodes.tolist()),
+        )

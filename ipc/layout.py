@@ -4,8 +4,9 @@ One shard has these blocks, each named ``shard-<instance>-<kind>`` and beginning
 
     table     WorldTable   header | main's columns, a row per slot | zones' columns, two halves, a row per slot
     input     InputRing    header | 128 samples per slot
-    cells-Z   CellArena    header | two halves, each: directory of cells | bytes of encoded cells     (one per zone)
+    cells-Z   CellArena    header | two halves, each: split cells | directory of cells | bytes of cells  (one per zone)
     world     WorldBlock   header | the static world: obstacles, ground, gates, encoded chunks
+    gateway   GatewayTable header | what only main knows of its sockets, a row per slot, written once per second
 
 A block is a numpy record whose fields are whole columns, so that a column is contiguous; only a sample of the InputRing
 is a record of its own, because main writes it with one ``struct.pack_into`` per received message.
@@ -18,6 +19,7 @@ Who may write what, and when it is valid:
 - *InputRing*: main writes entries at ``head`` at any time; the zone reads entries from its ``tail`` to the ``head``
   that was published with its Tick. At most RING_PENDING_MAX entries are pending, so nothing unread is overwritten.
 - *WorldBlock*: main writes it before the first zone is spawned; from then on nobody writes it.
+- *GatewayTable*: main only, once per second; read by ``scripts.explain`` alone. Nothing depends on it.
 - *CellArena*: the zone writes the half that its Tick names; main reads the half that the last committed Done wrote.
 
 No fence is needed: a pipe message, which is a system call, lies between every writer and every reader.
@@ -77,16 +79,22 @@ CELL: Final = np.dtype(
     [
         ("cell", "i4"),  # cell id; ascending within a directory
         ("members", "i4"),
-        ("full_at", "u4"),  # bytes from the start of the half's payload
-        ("full_len", "u4"),  # 0: the cell is empty now (it has only news) or was left out for want of space
-        ("news_at", "u4"),
-        ("news_len", "u4"),  # 0: nothing changed
+        ("flags", "u4"),  # TOLD, FULL of shared/cells.py
+        ("who_at", "u4"),  # all places are bytes from the start of the half's payload
+        ("who_end", "u4"),
+        ("head_at", "u4"),
+        ("rows_at", "u4"),  # end of the head, too
+        ("came_end", "u4"),  # of the rows of those who came in this tick
+        ("one_end", "u4"),  # of the rows that changed within 1 tick
+        ("two_end", "u4"),
+        ("four_end", "u4"),
+        ("rows_end", "u4"),
     ]
 )
-"""One entry of a zone's directory: where the two JSON forms of the cell lie."""
+"""One entry of a zone's directory: where the pieces of the cell lie; see EncodedCell."""
 
 ARENA_BYTES_PER_PLAYER: Final = 384
-"""Room for a player in a half: a full row (who 120, at 60) and its news (at 60, who on entry 120) with brackets."""
+"""Room for a player in a half: its row (60), its name (120), its name among the news on entry (120), and brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,11 @@ class Geometry:
     def arena_cells(self) -> int:
         """Entries of a zone's directory: each player can keep one cell listed and empty another."""
         return 2 * self.slots + 64
+
+    @property
+    def arena_nodes(self) -> int:
+        """Split cells of a zone: each of three levels holds more than CELL_MERGE_AT players, or somebody is held."""
+        return self.slots + 64
 
     @property
     def arena_bytes(self) -> int:
@@ -138,6 +151,33 @@ def input_dtype(geometry: Geometry) -> np.dtype[np.void]:
     return np.dtype([("header", HEADER), ("samples", SAMPLE, (geometry.slots, RING_ENTRIES))], align=True)
 
 
+def gateway_dtype(geometry: Geometry) -> np.dtype[np.void]:
+    """The GatewayTable: settings, a row per zone, and a row per slot."""
+    slots, zones = geometry.slots, geometry.zones
+    return np.dtype(
+        [
+            ("header", HEADER),
+            ("tick", "u4"),  # at which it was written
+            ("size_m", "u4"),  # of the world
+            ("view_radius_m", "f8"),
+            ("row_budget", "u4"),
+            ("half", "u1", (zones,)),  # half of each CellArena that was committed last
+            ("committed", "u4", (zones,)),  # its tick
+            ("watching", "u1", (slots,)),  # 1: a socket is sent snapshots
+            ("home", "i4", (slots,)),  # cell around which its client knows the cells; -1: it has been shown nothing
+            ("near", "u2", (slots,)),  # cells told in every tick
+            ("middle", "u2", (slots,)),  # in every second
+            ("far", "u2", (slots,)),  # in every fourth
+            ("rows", "u4", (slots,)),  # players in these cells when that was decided
+            ("tier", "u1", (slots,)),  # what a crowd cost: 0 nothing, 1 rate, 2 sight, 3 turns
+            ("sent_tick", "u4", (slots,)),  # of the last snapshot offered; 0: none
+            ("refused", "u4", (slots,)),  # snapshots left out since it began to watch, because too much was unsent
+            ("unsent_bytes", "u4", (slots,)),  # in main, besides what the kernel holds
+        ],
+        align=True,
+    )
+
+
 def arena_dtype(geometry: Geometry) -> np.dtype[np.void]:
     """A CellArena: directory, number of its entries, and payload, each in two halves."""
     return np.dtype(
@@ -145,6 +185,8 @@ def arena_dtype(geometry: Geometry) -> np.dtype[np.void]:
             ("header", HEADER),
             ("cells", "u4", (2,)),
             ("omitted", "u4", (2,)),  # cells left out because the half was full
+            ("split", "u4", (2,)),  # number of nodes
+            ("nodes", "i4", (2, geometry.arena_nodes)),  # ids of the cells that are split into four, ascending
             ("directory", CELL, (2, geometry.arena_cells)),
             ("payload", "u1", (2, geometry.arena_bytes)),
         ],

@@ -34,6 +34,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--system", action="store_true", help="whole servers only")
     parser.add_argument("--players", default="250,1000,2000", help="sizes of the herd (default %(default)s)")
     parser.add_argument("--peer-players", default="250,600", help="the same for the plain server (default %(default)s)")
+    parser.add_argument(
+        "--scenarios", default="uniform,tiers,crowd", help=f"of: {', '.join(system.SCENARIOS)} (default %(default)s)"
+    )
+    parser.add_argument("--crowd-players", default="1000", help="the same for the crowd (default %(default)s)")
     parser.add_argument("--zones", default="1", help="zone processes of the shard, a list (default %(default)s)")
     parser.add_argument(
         "--rounds", type=int, default=ROUNDS, help="runs of each, of which the median (default %(default)s)"
@@ -56,9 +60,10 @@ def main(argv: Sequence[str]) -> int:
             return 2
         works = [
             *(
-                Work("shard", players, zones, flags.seconds)
+                Work("shard", players, zones, flags.seconds, scenario)
+                for scenario in flags.scenarios.split(",")
                 for zones in _numbers(flags.zones)
-                for players in _numbers(flags.players)
+                for players in _numbers(flags.crowd_players if scenario == "crowd" else flags.players)
             ),
             *(Work("peer", players, 0, flags.seconds) for players in _numbers(flags.peer_players)),
         ]
@@ -84,14 +89,21 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
     print(f"\nserver on core {system.SERVER_CORE}, herd on core {system.HERD_CORE}; medians of {rounds}")
     columns = (
         "server",
+        "scenario",
         "zones",
         "players",
         "Hz",
         "main ms/ps",
         "zones ms/ps",
         "kB/ps",
+        "rows",
+        "who",
+        "full",
+        "envelope",
         "p50 ms",
         "p99 ms",
+        "p99 1/2",
+        "p99 1/4",
         "herd late",
         "holds",
     )
@@ -99,7 +111,7 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
         for _ in range(rounds):
             for work in works:
                 outcomes[work].append(system.run(work, Path(scratch)))
-    print("".join(f"{column:>13}" for column in columns))
+    print("".join(f"{column:>12}" for column in columns))
     for work, found in outcomes.items():
         middle = {
             name: statistics.median(getattr(outcome, name) for outcome in found)
@@ -108,14 +120,27 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
                 "main_ms",
                 "zones_ms",
                 "kilobytes",
+                "rows_kb",
+                "who_kb",
+                "full_kb",
+                "envelope_kb",
                 "seen_p50_ms",
                 "seen_p99_ms",
+                "half_p99_ms",
+                "quarter_p99_ms",
                 "herd_late",
             )
         }
         holds = f"{sum(outcome.holds for outcome in found)}/{rounds}"
-        cells = [work.server, work.zones, work.players, *(f"{value:.3f}" for value in middle.values()), holds]
-        print("".join(f"{cell:>13}" for cell in cells))
+        cells = [
+            work.server,
+            work.scenario,
+            work.zones,
+            work.players,
+            *(f"{value:.3f}" for value in middle.values()),
+            holds,
+        ]
+        print("".join(f"{cell:>12}" for cell in cells))
     return [system.as_row(outcome) for found in outcomes.values() for outcome in found]
 
 

@@ -30,10 +30,12 @@ from scripts.bots.cheat import cheat_all, cheat_table
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.racer import Conduct
 from scripts.bots.report import table
+from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from shard.auth import KeyFault, KeyPools, load_keys
 from shard.dev_secret import read_or_create
+from shared.constants import VIEW_RADIUS_M
 from shared.world.land import Land
 from shared.world.routes import Route
 from shared.world.world_file import FILE_PRESETS, load_preset
@@ -229,6 +231,7 @@ def _parser() -> _Parser:
     add("--url", default="ws://127.0.0.1:8765/ws", help="default ws://127.0.0.1:8765/ws")
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
+    add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
     add("--cheats", action="store_true", help="one cheat per technique in place of honest bots; 0 when they have run")
     add("--racers", type=int, default=0, metavar="N", help="so many of the bots race, on --route (default 0)")
@@ -256,6 +259,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
         ("--seconds", flags.seconds, 0.1, 7 * 86400),
         ("--ramp", flags.ramp, 0.0, 86400),
         ("--churn", flags.churn, 0.0, 60.0),
+        ("--view-radius", flags.view_radius, 64.0, 1024.0),
     ):
         if not low <= value <= high:
             raise SwarmFault(f"{flag}: must be {low} to {high}, not {value}")
@@ -278,6 +282,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             audience=keys.audience,
             come_back=flags.come_back,
             racers=_conducts(flags),
+            rules=Rules(view_radius_m=flags.view_radius, visible_m=min(Rules().visible_m, flags.view_radius * 0.6)),
         )
         for first, end in pairwise(cuts)
     ]

@@ -29,8 +29,10 @@ from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
 from shard.supervisor import Supervisor
 from shard.systemd import Notifier
+from shard.watching import Watching
 from shard.world_store import prepare
 from shard.zone_handle import ZoneLost
+from shared.constants import CELL_M
 from shared.world.land import Land, land_of
 from shared.world.survey import survey
 from shared.world.zone_map import ZoneMap
@@ -69,6 +71,7 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
             world_columns=memory.world_columns,
             main_pid=os.getpid(),
             anticheat=config.anticheat,
+            row_budget=config.row_budget,
         )
         fleet = Fleet(spec, config.spares, config.zone_timeout_s)
         stack.callback(fleet.stop)
@@ -85,6 +88,7 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
             config.max_players,
             audit=config.debug,
             land=land,
+            watching=Watching(config.world.size_m // CELL_M, config.view_radius_m, config.row_budget),
         )
         fleet.serve(realm)
         if config.evidence is not None:
@@ -226,6 +230,10 @@ def _announce(config: Config, keys: KeyStore, realm: Realm, listener: socket.soc
         x0, z0, x1, z1 = map(round, rect)
         log.info("zone", extra={"zone": zone, "x": f"{x0}..{x1}", "z": f"{z0}..{z1}"})
     log.info("auth", extra={"keys": keys.describe()})
+    if config.zones > (cores := os.cpu_count() or 1):
+        log.warning(
+            "more zones than cores: each costs a share of a core", extra={"zones": config.zones, "cores": cores}
+        )
     mib = realm.memory.total_bytes / 2**20
     log.info(
         "ready",

@@ -43,7 +43,7 @@ from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shard.handoff import Ledger, Request, decide
 from shard.leniency import Leniency
-from shared.cells import EncodedCell
+from shared.cells import NO_CELLS, CellPage
 from shared.ids import NO_ZONE
 
 _FORGET_MAX = 8 * MESSAGES_PER_TICK_MAX
@@ -73,12 +73,14 @@ class ZoneDesk:
     committed: int = 0
     half: int = 1
     """Arena half of the last committed tick."""
-    cells: list[EncodedCell] = field(default_factory=list)
+    cells: CellPage = NO_CELLS
     """Cells of the last committed tick."""
     base: int = 0
     """The tick that their news are told against; 0: they are full."""
     shown: int = 0
     """The last tick whose cells went out to watchers."""
+    turn: int = 0
+    """Ticks whose cells went out so far."""
     crossings: list[Crossing] = field(default_factory=list)
     forget: list[Seat] = field(default_factory=list)
     leaving: list[Seat] = field(default_factory=list)
@@ -269,7 +271,7 @@ class Barrier:
         """Read the cells of the tick that is committed now; ``last`` is the committed tick before it."""
         desk.cells = desk.arena.read(desk.half)
         desk.base = done.base
-        told = {cell.cell for cell in desk.cells}
+        told = {entry[0] for entry in desk.cells.entries}
         if done.omitted or desk.held or desk.shown != last:
             desk.listed |= told  # not all that is listed is told, or not all that was told was shown
         else:
@@ -278,7 +280,7 @@ class Barrier:
             desk.emptied.clear()
         if desk.emptied:
             desk.emptied_since = desk.emptied_since or done.tick
-            desk.cells += [EncodedCell(cell, 0, b"", b'{"c":%d,"full":true}' % cell) for cell in desk.emptied - told]
+            desk.cells = desk.cells.with_empty(desk.emptied - told)
 
     # --- the steps of ``begin``
 

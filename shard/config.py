@@ -1,7 +1,7 @@
 """Every setting of the shard, read once at start: flags over environment over defaults.
 
 Arguments and environment come in, a frozen Config or a ConfigFault comes out; nothing else is read. To add a setting:
-a row in _OPTIONS, a field in Config, a line in parse_config. Keys and secrets are no settings: ``shard/auth.py``.
+a row in ``options.py``, a field in Config, a line in parse_config. Keys and secrets are no settings: ``shard/auth.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,29 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from shard.admission import Network, parse_proxy
-from shared.constants import PLAYERS_DEFAULT, PLAYERS_MAX, PROTOCOL_VERSION, TICK_HZ, ZONES_MAX
+from shard.options import (
+    DEFAULT_SEED,
+    LOG_LEVELS,
+    OPEN_SIZE_M,
+    OPTIONS,
+    ROW_BUDGET_MIN,
+    SPARES_MAX,
+    TICK_HZ_MAX,
+    TICK_HZ_MIN,
+    VIEW_RADIUS_MAX_M,
+    LogFormat,
+    LogLevel,
+    Option,
+)
+from shared.constants import (
+    CELL_M,
+    PLAYERS_MAX,
+    PROTOCOL_VERSION,
+    ZONES_MAX,
+)
 from shared.thresholds import MODES, Mode
 from shared.world.world import PRESETS, WORLD_SIZE_MAX_M, WORLD_SIZE_MIN_M, World, WorldFault
 from shared.world.world_file import FILE_PRESETS, load, load_preset
@@ -24,23 +43,8 @@ from shared.world.zone_map import TooManyZones, ZoneMap
 VERSION = "0.1.0"
 """Release of this server, as in pyproject.toml."""
 
-DEFAULT_SEED = 1
-
-SPARES_MAX = 16
-"""Each takes some 40 MiB, and only as many zones as die within a quarter of a second need one at once."""
-TICK_HZ_MIN = 5
-"""Below, a client that interpolates two ticks behind shows cars more than 400 ms late."""
-TICK_HZ_MAX = 60
-"""Above, a period leaves no room for eight rounds of judging and a frame to every socket."""
-
-OPEN_SIZE_M = 4096
-"""Edge of a world that has no size of its own: room for two thousand, twenty in sight of each."""
-
-LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
-LogFormat: TypeAlias = Literal["text", "json"]
 T = TypeVar("T")
 
-_LOG_LEVELS: Final[dict[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
 _SWITCH: Final = {
     "1": True,
     "true": True,
@@ -88,6 +92,10 @@ class Config:
     """A zone that does not answer for so long is replaced."""
     tick_hz: int
     """Ticks per second."""
+    view_radius_m: int
+    """Whoever is nearer than this to a player is seen by it."""
+    row_budget: int
+    """Rows per frame; 0: everybody in view in every tick."""
     max_players: int
     """Player slots: rows of every block."""
     max_queue: int
@@ -128,23 +136,6 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
-    """One setting: how it is written, where it is listed, and what it is when nobody sets it."""
-
-    group: str
-    flag: str
-    env: str
-    metavar: str | None
-    """None: a switch, without a value."""
-    default: str
-    help: str
-
-    @property
-    def key(self) -> str:
-        return self.flag[2:].replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True)
 class _Given:
     """The text of one setting and where it was written: a flag, an environment name."""
 
@@ -156,126 +147,6 @@ class _Given:
         return ConfigFault(f"{self.where}: {rule}, not {shown!r}")
 
 
-_OPTIONS: Final = (
-    _Option("network", "--host", "SHARD_HOST", "ADDRESS", "", "where to listen (0.0.0.0; with --dev 127.0.0.1)"),
-    _Option("network", "--port", "SHARD_PORT", "N", "8765", "TCP port; 0 takes any free one"),
-    _Option(
-        "network",
-        "--origin",
-        "SHARD_ORIGINS",
-        "URL",
-        "",
-        "admit pages of this origin only, compared exactly; repeat or use commas",
-    ),
-    _Option(
-        "network",
-        "--trusted-proxy",
-        "SHARD_TRUSTED_PROXIES",
-        "NET",
-        "",
-        "believe X-Forwarded-For of this address or network; repeat or use commas",
-    ),
-    _Option(
-        "network",
-        "--exempt-loopback",
-        "SHARD_EXEMPT_LOOPBACK",
-        None,
-        "auto",
-        "no limits per address on loopback; auto is on with --dev",
-    ),
-    _Option("network", "--max-connections", "SHARD_MAX_CONNECTIONS", "N", "auto", "sockets; auto is 2 per slot"),
-    _Option(
-        "network", "--tls-cert", "SHARD_TLS_CERT", "PATH", "", "certificate chain (PEM), for those without a proxy"
-    ),
-    _Option("network", "--tls-key", "SHARD_TLS_KEY", "PATH", "", "its private key (PEM)"),
-    _Option("players", "--resume-seconds", "SHARD_RESUME_SECONDS", "S", "30", "hold a car after its socket is lost"),
-    _Option("players", "--max-queue", "SHARD_MAX_QUEUE", "N", "1000", "places in the queue for a full world"),
-    _Option(
-        "players",
-        "--idle-minutes",
-        "SHARD_IDLE_MINUTES",
-        "N",
-        "0",
-        "who stands still for so long gives up its slot while others queue; 0: never",
-    ),
-    _Option(
-        "players",
-        "--anticheat",
-        "SHARD_ANTICHEAT",
-        "MODE",
-        "enforce",
-        "enforce; observe: judge and log, but move and remove nobody; off",
-    ),
-    _Option(
-        "players",
-        "--evidence",
-        "SHARD_EVIDENCE",
-        "PATH",
-        "",
-        "record the anti-cheat's verdicts here, with samples and obstacles; turned over at 16 MiB, 4 old files kept",
-    ),
-    _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
-    _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
-    _Option("players", "--receipt-days", "SHARD_RECEIPT_DAYS", "N", "7", "how long a race receipt is valid"),
-    _Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
-    _Option(
-        "world",
-        "--world",
-        "SHARD_WORLD",
-        "NAME|FILE",
-        FILE_PRESETS[0],
-        f"{', '.join((*FILE_PRESETS, *PRESETS))}, or a world file (.toml); with --world-size {PRESETS[0]}",
-    ),
-    _Option(
-        "world", "--seed", "SHARD_SEED", "N", "auto", "what the world is grown from, 32 bits; auto is the file's own"
-    ),
-    _Option(
-        "world",
-        "--world-size",
-        "SHARD_WORLD_SIZE",
-        "M",
-        "auto",
-        f"edge of `{PRESETS[0]}` in metres, a multiple of 64; auto is {OPEN_SIZE_M}",
-    ),
-    _Option(
-        "world",
-        "--world-cache",
-        "SHARD_WORLD_CACHE",
-        "DIR",
-        "auto",
-        "where built worlds are kept; auto is ~/.cache/shard, `off` keeps none",
-    ),
-    _Option("size", "--zones", "SHARD_ZONES", "N", "8", f"zone processes, 1 to {ZONES_MAX}"),
-    _Option("size", "--spares", "SHARD_SPARES", "N", "1", "warm processes that take over from zones that die, 0 to 16"),
-    _Option(
-        "size", "--zone-timeout", "SHARD_ZONE_TIMEOUT", "S", "2", "replace a zone that does not answer for so long"
-    ),
-    _Option(
-        "size", "--tick-hz", "SHARD_TICK_HZ", "HZ", str(TICK_HZ), f"ticks per second, {TICK_HZ_MIN} to {TICK_HZ_MAX}"
-    ),
-    _Option("size", "--max-players", "SHARD_MAX_PLAYERS", "N", str(PLAYERS_DEFAULT), f"slots, 1 to {PLAYERS_MAX}"),
-    _Option("logs", "--log-level", "SHARD_LOG_LEVEL", "LEVEL", "info", f"one of: {', '.join(_LOG_LEVELS)}"),
-    _Option("logs", "--log-format", "SHARD_LOG_FORMAT", "FORMAT", "auto", "text, json; auto is text on a terminal"),
-    _Option(
-        "development",
-        "--dev",
-        "SHARD_DEV",
-        None,
-        "off",
-        "listen on loopback only; where no key is configured, use a throw-away one",
-    ),
-    _Option(
-        "development",
-        "--dev-secret-file",
-        "SHARD_DEV_SECRET_FILE",
-        "PATH",
-        ".dev-secret",
-        "where the throw-away key is kept",
-    ),
-    _Option("development", "--debug", "SHARD_DEBUG", None, "off", "check the invariants on every tick"),
-)
-
-
 def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = False) -> Config:
     """Read the settings from ``argv`` (without the program's name) and ``env``.
 
@@ -283,7 +154,7 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
     ConfigFault, or SystemExit(0) after printing for ``--help`` and ``--version``.
     """
     flags = vars(_parser().parse_args(list(argv)))
-    given = {option.key: _given(option, flags[option.key], env) for option in _OPTIONS}
+    given = {option.key: _given(option, flags[option.key], env) for option in OPTIONS}
     dev = _switch(given["dev"])
     world = _world(given)
     max_players = _integer(given["max_players"], 1, PLAYERS_MAX)
@@ -303,6 +174,8 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         spares=_integer(given["spares"], 0, SPARES_MAX),
         zone_timeout_s=float(_integer(given["zone_timeout"], 1, 600)),
         tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
+        view_radius_m=_integer(given["view_radius"], CELL_M, VIEW_RADIUS_MAX_M),
+        row_budget=_row_budget(given["row_budget"]),
         max_players=max_players,
         max_queue=_integer(given["max_queue"], 0, 100_000),
         max_connections=_connections(given["max_connections"], max_players),
@@ -318,7 +191,7 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         evidence=_optional_path(given["evidence"]),
         anonymous=_switch(given["anonymous"]),
         deny_file=_optional_path(given["deny_file"]),
-        log_level=_choice(given["log_level"], _LOG_LEVELS),
+        log_level=_choice(given["log_level"], LOG_LEVELS),
         log_format=_choice(given["log_format"], log_formats),
         dev=dev,
         debug=_switch(given["debug"]),
@@ -346,7 +219,7 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"shard {VERSION}, protocol {PROTOCOL_VERSION}")
     parser.add_argument("--check", action="store_true", help="validate settings and keys, print what would run, exit")
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for option in _OPTIONS:
+    for option in OPTIONS:
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         default = f" (default {option.default})" if option.default else ""
@@ -360,7 +233,7 @@ def _parser() -> _Parser:
     return parser
 
 
-def _given(option: _Option, flag: str | bool | list[str] | None, env: Mapping[str, str]) -> _Given:
+def _given(option: Option, flag: str | bool | list[str] | None, env: Mapping[str, str]) -> _Given:
     """The text that holds for ``option``; ``flag`` is what the command line said, None for nothing."""
     if isinstance(flag, bool):
         return _Given(option.flag, "on" if flag else "off")
@@ -377,6 +250,10 @@ def _integer(given: _Given, low: int, high: int) -> int:
     if re.fullmatch(r"-?[0-9]{1,15}", given.text) and low <= int(given.text) <= high:
         return int(given.text)
     raise given.fault(f"must be a whole number from {low} to {high}")
+
+
+def _row_budget(given: _Given) -> int:
+    return 0 if given.text == "0" else _integer(given, ROW_BUDGET_MIN, PLAYERS_MAX)
 
 
 def _switch(given: _Given) -> bool:

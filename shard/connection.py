@@ -9,14 +9,13 @@ three: 0.92 ms with ``recv()`` in a task, 0.77 with frames taken in the library'
 - *Out*: a frame that many share is written to the transport as it is. That is sound because frames of a server are not
   masked, we negotiate no extension, and we never send a fragmented message.
 
-Bytes wait in ``_backlog`` and messages in ``_held`` while there is a reason (``_Halt``) not to go on; the socket is not
+Bytes wait in ``_backlog`` and messages in ``_held`` while there is a reason (``_halt``) not to go on; the socket is not
 read then, so TCP is the queue. What one read brings is handled in pieces, so that nobody takes the loop for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections import deque
 from typing import Any, cast
 
@@ -84,20 +83,17 @@ _FIN_TEXT = 0x81
 _MASKED = 0x80
 
 
-class _Halt(enum.IntFlag):
-    """Why a connection does not go on."""
-
-    RING = 1
-    """Its ring is full."""
-    AUTH = 2
-    """A token is being verified."""
-    TURN = 4
-    """It has had its share of this pass of the loop."""
-    BUDGET = 8
-    """It sent too much: what is here is handled, but nothing more is read for a while."""
-
-
-_NO_MORE = _Halt.RING | _Halt.AUTH | _Halt.TURN
+# Why a connection does not go on: bits of ``_halt``. Plain integers, because the arithmetic of enum flags takes a
+# microsecond each time, and this runs for every move.
+_RING = 1
+"""Its ring is full."""
+_AUTH = 2
+"""A token is being verified."""
+_TURN = 4
+"""It has had its share of this pass of the loop."""
+_BUDGET = 8
+"""It sent too much: what is here is handled, but nothing more is read for a while."""
+_NO_MORE = _RING | _AUTH | _TURN
 
 
 class Connection(ServerConnection):
@@ -135,7 +131,7 @@ class Connection(ServerConnection):
         self._fragmented = False
         self._received_ms = 0.0
         """Server time at which the bytes at hand were received."""
-        self._halt = _Halt(0)
+        self._halt = 0
         self._held: deque[tuple[float, bytes | bytearray]] = deque()
         """Whole messages, and their time of receipt."""
         self._backlog: deque[tuple[float, bytes]] = deque()
@@ -205,19 +201,19 @@ class Connection(ServerConnection):
                 self.transport.close()
                 self._refusal = b""
             return
-        self._received_ms = self._clock.now_ms()
-        self._count(len(data), 0)
+        received_ms = self._received_ms = self._clock.now_ms()
         if self._at_boundary and self._open and not self._halt and not self._held and not self._backlog:
-            payloads, size = _whole_text_frames(data)
-            if size == len(data) and len(payloads) == 1:  # nearly always: one move
-                self._count(0, 1)
-                if self._ending is None and not self._take(self._received_ms, payloads[0]):
-                    self._held.append((self._received_ms, payloads[0]))
+            payload = _only_text_frame(data)
+            if payload is not None:  # nearly always: one move
+                self._count(len(data), 1)
+                if self._ending is None and not self._take(received_ms, payload):
+                    self._held.append((received_ms, payload))
                     self._wait_for_room()
                 return
+        self._count(len(data), 0)
         self._backlog.append((self._received_ms, data))
         if self.request is None and not self._halt:
-            self._stop(_Halt.TURN)  # a handshake: storms of them wait for their turn
+            self._stop(_TURN)  # a handshake: storms of them wait for their turn
             self._doors.pacer.add(self._turn)
         else:
             self._go_on()
@@ -227,27 +223,27 @@ class Connection(ServerConnection):
         wait_s = self._intake.take(size_bytes, frames, self.loop.time())
         if wait_s and self._ending is None:
             if wait_s == ENOUGH:
-                self._stop(_Halt.BUDGET)
+                self._stop(_BUDGET)
                 self._reception.over(self, ENOUGH)
-            elif not self._halt & _Halt.BUDGET:
-                self._stop(_Halt.BUDGET)
-                self._pause = self.loop.call_later(wait_s, self._start, _Halt.BUDGET)
+            elif not self._halt & _BUDGET:
+                self._stop(_BUDGET)
+                self._pause = self.loop.call_later(wait_s, self._start, _BUDGET)
 
-    def _stop(self, why: _Halt) -> None:
+    def _stop(self, why: int) -> None:
         if not self._halt and not self.transport.is_closing():
             self.transport.pause_reading()
         self._halt |= why
 
-    def _start(self, why: _Halt) -> None:
+    def _start(self, why: int) -> None:
         if self._halt & why:
             self._halt &= ~why
             self._go_on()
 
     def _turn(self) -> None:
-        self._start(_Halt.TURN)
+        self._start(_TURN)
 
     def _wait_for_room(self) -> None:
-        self._stop(_Halt.RING)
+        self._stop(_RING)
         self._reception.waiting.add(self)
 
     def _go_on(self) -> None:
@@ -256,7 +252,7 @@ class Connection(ServerConnection):
             if self._ending is not None:
                 self._held.clear()
             if not self._share.take():
-                self._stop(_Halt.TURN)
+                self._stop(_TURN)
                 self._doors.pacer.add(self._turn)
             elif self._held:
                 if not self._open:
@@ -288,7 +284,7 @@ class Connection(ServerConnection):
                 return
         if len(data) > PIECE_BYTES:
             self._backlog.appendleft((self._received_ms, data[PIECE_BYTES:]))
-            self._stop(_Halt.TURN)
+            self._stop(_TURN)
             self._doors.pacer.add(self._turn)
         super().data_received(data[:PIECE_BYTES])
         self._open = self._open and self.protocol.state is State.OPEN
@@ -348,17 +344,17 @@ class Connection(ServerConnection):
 
     def take_held(self) -> bool:
         """A tick was committed: go on with what was held. True when nothing waits for room any more."""
-        self._halt &= ~_Halt.RING
+        self._halt &= ~_RING
         self._go_on()
-        return not self._halt & _Halt.RING
+        return not self._halt & _RING
 
     def hold(self) -> None:
         """Look at nothing further until ``go_on``."""
-        self._stop(_Halt.AUTH)
+        self._stop(_AUTH)
 
     def go_on(self) -> None:
         """Go on with what was held."""
-        self._start(_Halt.AUTH)
+        self._start(_AUTH)
 
     # --- out
 
@@ -368,7 +364,7 @@ class Connection(ServerConnection):
 
     def offer(self, frame: bytes) -> bool:
         """Write a shared frame, unless more than UNSENT_BYTES_MAX is unsent (then the transport has paused us)."""
-        if self.paused or not self._may_write():
+        if self.paused or not self._open or self.protocol.state is not State.OPEN:  # ``_may_write``, without the call
             self._skipped = True
             return False
         self.transport.write(frame)
@@ -425,9 +421,26 @@ class Connection(ServerConnection):
             self._open = False
             self._held.clear()
             self._ending = self.loop.create_task(self.close(code, reason))
-            self._halt &= _Halt.BUDGET | _Halt.TURN  # go on reading, or the other end's good-bye is not heard
+            self._halt &= _BUDGET | _TURN  # go on reading, or the other end's good-bye is not heard
             if not self._halt and self._is_up():
                 self.transport.resume_reading()
+
+
+def _only_text_frame(data: bytes) -> bytes | bytearray | None:
+    """The payload when ``data`` is one whole, final, masked text frame without RSV bits and nothing else."""
+    size = len(data)
+    if size < 6 or data[0] != _FIN_TEXT:
+        return None
+    length = data[1] - _MASKED
+    start = 2
+    if length == 126 and size >= 8:
+        length = (data[2] << 8) | data[3]
+        start = 4
+    elif length < 0 or length > 125:
+        return None
+    if start + 4 + length != size or length > MESSAGE_BYTES_MAX:
+        return None
+    return apply_mask(data[start + 4 :], data[start : start + 4])
 
 
 def _whole_text_frames(data: bytes) -> tuple[list[bytes], int]:

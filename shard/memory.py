@@ -11,6 +11,7 @@ import numpy as np
 
 from ipc import block, layout, world_block
 from ipc.cell_arena import CellReader
+from ipc.gateway_table import GatewayTable
 from ipc.input_ring import InputWriter
 from ipc.world_table import MainTable
 from shared.constants import CHUNK_M
@@ -20,7 +21,8 @@ from shared.world.static_world import StaticWorld
 def kinds(geometry: layout.Geometry) -> dict[str, np.dtype[np.void]]:
     """Every block of a shard: its kind and its dtype."""
     arenas = {f"cells-{zone}": layout.arena_dtype(geometry) for zone in range(geometry.zones)}
-    return {"table": layout.table_dtype(geometry), "input": layout.input_dtype(geometry)} | arenas
+    others = {"input": layout.input_dtype(geometry), "gateway": layout.gateway_dtype(geometry)}
+    return {"table": layout.table_dtype(geometry)} | others | arenas
 
 
 class Memory:
@@ -48,6 +50,7 @@ class Memory:
             self.world = world_block.WorldReader(blocks[world_block.KIND], self.world_columns, size_m)
             self.table = MainTable(blocks["table"])
             self.ring = InputWriter(blocks["input"])
+            self.gateway = GatewayTable(blocks["gateway"])
             self.arenas = [CellReader(blocks[f"cells-{zone}"]) for zone in range(geometry.zones)]
             self._stack = stack.pop_all()
 
@@ -61,6 +64,7 @@ class Memory:
         self.world.release()
         self.table.release()
         self.ring.release()
+        self.gateway.release()
         for arena in self.arenas:
             arena.release()
         self._stack.close()

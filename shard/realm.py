@@ -23,6 +23,7 @@ from shard.race_desk import RaceCounter, kiosk_rule
 from shard.records import Records
 from shard.signals import Signals
 from shard.slots import SlotPool
+from shard.watching import Watching
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST
 from shared.ids import NO_ZONE, Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason, ServerMessage, SignalKind
@@ -99,6 +100,7 @@ class Realm:
         players_max: int,
         audit: bool = False,
         land: Land | None = None,
+        watching: Watching | None = None,
     ) -> None:
         self.world = world
         self.land = land or land_of(world)
@@ -113,7 +115,7 @@ class Realm:
         slots = memory.geometry.slots
         desks = [ZoneDesk(zone, link, memory.arenas[zone]) for zone, link in enumerate(links)]
         self.barrier = Barrier(memory.table, memory.ring, desks, period_ms)
-        self.fanout = Fanout(slots, zone_map.size_m // CELL_M)
+        self.fanout = Fanout(slots, watching or Watching(zone_map.size_m // CELL_M))
         self.signals = Signals(self.fanout)
         self.attendant = Attendant(self, self.land)
         self.auditor = Auditor(memory.table) if audit else None
@@ -142,6 +144,11 @@ class Realm:
         """Whether one more player may enter."""
         here = sum(not occupant.leaving for occupant in self._by_player.values())
         return here + len(self._waiting) < self.players_max
+
+    @property
+    def occupied(self) -> bool:
+        """Whether anybody has a body."""
+        return bool(self._by_player)
 
     def enter(self, entry: Entry, client: Client) -> None:
         """Give the player a body. ``client.placed`` follows within a tick or two."""
@@ -258,6 +265,10 @@ class Realm:
         zone = int(self.memory.table.owner[slot])
         return self.now_ms if zone == NO_ZONE else self._committed_ms[zone]
 
+    def client(self, slot: int) -> Client:
+        """The client of a body."""
+        return self._by_slot[slot].client
+
     def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
         """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
 
@@ -345,14 +356,21 @@ class Realm:
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""
-        cells = CellNews()
+        watching, table = self.fanout.watching, self.memory.table
+        cells = CellNews(at_rates=watching.row_budget > 0)
         for desk in self.barrier.desks:
             fresh = desk.committed != desk.shown
             assert not fresh or desk.base in (0, desk.shown), f"zone {desk.zone}: news against an unseen tick"
-            cells.add(desk.cells, self.tick - desk.committed, fresh, self.barrier.shown_elsewhere(desk))
+            if fresh:
+                desk.turn += 1
+                watching.learn(desk.zone, desk.cells)
+            late_ticks = self.tick - desk.committed
+            cells.add(desk.cells, desk.turn, late_ticks, fresh, self.barrier.shown_elsewhere(desk))
             desk.shown = desk.committed
-        homes = self.memory.table.committed("home")
-        self.fanout.publish(self.tick, self.now_ms, homes, cells)
+        watching.tick()
+        homes = table.committed("home")
+        pos = table.committed("pos") if watching.split else None
+        self.fanout.publish(self.tick, self.now_ms, homes, pos, cells)
         self.attendant.ticked(homes)
         for slot, _ in sorted(self._freed):  # in an order that does not depend on which zone answered first
             occupant = self._by_slot.pop(slot)

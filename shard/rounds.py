@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from shard.connection import Connection
 from shard.guests import Guest
 from shard.presence import Push
 from shard.reception import Reception
 from shard.session import Close
+from shard.standing import write_standing
 from shard.wsframe import text_frame
 from shared.messages import CloseCode, Notice, NoticePayload, State
 
@@ -50,6 +52,7 @@ class Rounds:
             self._round_s = now_s
             for guest in list(reception.guests.values()):
                 self._look_after(guest, now_s)
+            write_standing(reception.realm, self._unsent_bytes)
             if reception.rules.idle_s:
                 self._retire_idlers(now_s)
             for player in [player for player, bucket in reception.takeovers.items() if bucket.full_at_s <= now_s]:
@@ -60,6 +63,10 @@ class Rounds:
         for guest in self._reception.guests.values():
             if guest.peer is not None:
                 guest.peer.send(Notice(NoticePayload("draining", text)))
+
+    def _unsent_bytes(self, slot: int) -> int:
+        client = self._reception.realm.client(slot)
+        return client.transport.get_write_buffer_size() if isinstance(client, Connection) else 0
 
     def _push(self, push: Push) -> None:
         """Presence: each payload is framed once; followers get names, all others counts."""

@@ -14,6 +14,22 @@ CHUNK_M = 64
 CELL_M = CHUNK_M
 """Edge of an interest cell. Equal to the chunk: one grid for streaming, interest and zones."""
 
+CELL_MIN_M = 8
+"""Edge of the smallest cell: a crowded one is split in four, three times at most."""
+
+CELL_SPLIT_ABOVE = 24
+"""A cell with more players is split: two dozen rows are 900 bytes, beside which four cells' brackets are small, and in
+smaller cells more cars would cross from one to the next, which is told to everybody at once."""
+
+CELL_MERGE_AT = 12
+"""Four cells with no more players than this between them become one again: half, so that they seldom alternate."""
+
+VIEW_RADIUS_M = 192
+"""Default radius of view: three cells of CELL_M."""
+
+ROW_BUDGET = 100
+"""Default rows per frame: 3.6 kB, of which half is used on average, 36 kB/s."""
+
 ZONES_MAX = 64
 PLAYERS_MAX = 8192
 PLAYERS_DEFAULT = 2048
@@ -77,3 +93,5 @@ assert RING_ENTRIES & (RING_ENTRIES - 1) == 0, "positions are counters masked: k
 assert RING_ENTRIES >= 2 * RING_PENDING_MAX, "the judged half of the ring must stay as evidence"
 assert CELL_M == CHUNK_M, "zones are cut along chunk edges and cells must not straddle zones"
 assert HOME_BAND_M + BORDER_BAND_M < CELL_M / 2, "a player must be listed within half a cell of where it is"
+assert CELL_M == CELL_MIN_M << 3, "shared/quadtree.py splits three times"
+assert CELL_MERGE_AT < CELL_SPLIT_ABOVE, "a cell that was just merged must not be split at once"

@@ -59,9 +59,10 @@ class PlayerState:
 
     # --- interest and borders
     home: I32 = _column("i4", fresh=-1)
-    """(N,) index of the cell around which the player watches, with hysteresis; -1 before the first tick."""
+    """(N,) index of the square of CELL_M in which the player stands, with hysteresis; -1 before the first tick. Main
+    narrows it down to the part around which the player watches: only main knows how other zones' cells are split."""
     cell: I32 = _column("i4", fresh=-1, border=True)
-    """(N,) index of the cell that lists the player: the home cell clamped to the owner's rectangle."""
+    """(N,) id of the cell that lists the player: the home cell clamped to the owner's rectangle, or a part of it."""
     left_ms: F64 = _column("f8", border=True)
     """(N,) server time at which the player left the owner's rectangle; 0 while inside."""
 

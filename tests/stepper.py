@@ -21,6 +21,8 @@ from ipc.world_table import ZoneTable
 from shard.fleet import Fleet, Worker
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
+from shard.watching import Watching
+from shared.constants import CELL_M
 from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.thresholds import Mode
@@ -58,13 +60,14 @@ class InlineZone:
         zone_map: ZoneMap,
         vehicles: tuple[VehicleClass, ...] = VEHICLES,
         anticheat: Mode = "off",
+        row_budget: int = 0,
     ) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
         self._memory, self._number = memory, zone
         self._clock = 0
         world = ZoneWorld(zone, zone_map, memory.world.static, vehicles, anticheat=anticheat)
-        self.zone = Zone(world, *self._views, self._read_clock)
+        self.zone = Zone(world, *self._views, self._read_clock, row_budget)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
@@ -199,6 +202,7 @@ class ShardStepper:
 
     ``anticheat`` is off where cars are moved about as a test needs them.
     ``zones_in``: "thread" runs zones in this process, "process" spawns them; the same scenario gives the same ticks.
+    Everybody sees the 3 x 3 squares around it in every tick, unless a radius and a budget are given.
     """
 
     def __init__(
@@ -214,6 +218,8 @@ class ShardStepper:
         anticheat: Mode = "off",
         spares: int = 0,
         fault: FaultPoint | None = None,
+        view_radius_m: float = CELL_M,
+        row_budget: int = 0,
     ) -> None:
         """``static`` stands for what the world's own land would give: obstacles and routes made for a test."""
         self.world = world or World("open", seed, size_m)
@@ -226,7 +232,8 @@ class ShardStepper:
         try:
             if zones_in == "thread":
                 self.links = [
-                    InlineZone(self.memory, zone, self.zone_map, land.vehicles, anticheat) for zone in range(zones)
+                    InlineZone(self.memory, zone, self.zone_map, land.vehicles, anticheat, row_budget)
+                    for zone in range(zones)
                 ]
             else:
                 spec = ZoneSpec(
@@ -238,13 +245,22 @@ class ShardStepper:
                     world_columns=self.memory.world_columns,
                     main_pid=os.getpid(),
                     anticheat=anticheat,
+                    row_budget=row_budget,
                     fault=fault,
                 )
                 self.fleet = Fleet(spec, spares)
                 self.fleet.wait_ready()
                 self.links = [SpawnedZone(self.fleet, zone) for zone in range(zones)]
             self.realm = Realm(
-                self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit, land=land
+                self.world,
+                self.zone_map,
+                self.memory,
+                self.links,
+                PERIOD_MS,
+                players,
+                audit=audit,
+                land=land,
+                watching=Watching(land.size_m // CELL_M, view_radius_m, row_budget),
             )
             if self.fleet is not None:
                 self.fleet.serve(self.realm)

@@ -40,6 +40,7 @@ PURE = {
         "checks",
         "encode",
         "gates",
+        "interest",
         "kiosks",
         "listing",
         "movement",
@@ -66,6 +67,7 @@ PURE = {
         "kiosks",
         "leniency",
         "line",
+        "options",
         "presence",
         "race",
         "race_events",
@@ -79,6 +81,7 @@ PURE = {
         "slots",
         "standings",
         "streaming",
+        "watching",
         "wsframe",
     },
 }

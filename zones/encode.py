@@ -1,6 +1,7 @@
-"""From rows to JSON: every occupied cell once per tick, as ``full`` and as news, whoever is watching.
+"""From rows to JSON: every occupied cell once per tick, each row once, whoever is watching and however often.
 
-The bytes are the entries of ``snapshot.cells``; main joins them into frames without looking inside.
+The bytes are pieces of the entries of ``snapshot.cells`` (see ``shared/cells.py``): main cuts and joins them into
+frames without looking inside.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from shared.cells import EncodedCell
+from shared.cells import FULL, TOLD, WINDOWS, EncodedCell
 from shared.player_state import I32
 from zones.listing import News
 from zones.rows import Rows, widths
 
 _BRACKET = ord("]")
+_NO_ROWS = (0, 0, 0)
 
 
 class CellEncoder:
@@ -27,6 +29,8 @@ class CellEncoder:
         self._who = who
         self._who_of_cell: dict[int, bytes] = {}
         """Per occupied cell: its members' ``who`` entries."""
+        self._heads: dict[int, bytes] = {}
+        """Per occupied cell: the head of news that are nothing but rows."""
         self._listed: set[int] = set()
         """Cells that listed somebody at the end of the last tick."""
         self._believed: set[int] = set()
@@ -47,23 +51,29 @@ class CellEncoder:
         if not in_full:
             self._believed = self._listed
         self._believed = self._believed | self._owed
-        order = np.lexsort((slots, cell))
-        by_cell, changed = slots[order], news.changed[order]
-        ids, starts = np.unique(cell[order], return_index=True)
+        rank = np.where(news.entered, 0, 1 + np.searchsorted(WINDOWS, news.age, side="right"))
+        order = np.argsort(cell.astype(np.int64) * 8 + rank, kind="stable")
+        by_cell, where, rank = slots[order], cell[order], rank[order]
+        starts = np.flatnonzero(np.append(len(order) > 0, where[1:] != where[:-1]))
+        cells = where[starts].tolist()
         counts = np.diff(np.append(starts, len(order)))
-        cells = ids.tolist()
         whos = self._whos(cells, by_cell, starts, news)
-        every = _row_texts(rows[order], counts)
-        if changed.all():
-            moved = every
-        else:
-            moves = np.add.reduceat(changed, starts, dtype=np.intp)
-            moved = _row_texts(rows[order][changed], moves)
+        prefixes = np.empty((4, len(cells)), np.intp)  # how many came, and how many rows changed within each window
+        for most in range(4):
+            prefixes[most] = np.add.reduceat(rank <= most, starts, dtype=np.intp) if cells else 0
+        texts, ends = _row_texts(rows[order], counts, prefixes)
 
-        fulls = [b'{"c":%d,"full":true,"who":[%b],"at":[%b]}' % each for each in zip(cells, whos, every, strict=True)]
-        came = slots[news.entered], cell[news.entered]
-        said = fulls if in_full else self._say(cells, moved, fulls, *came, news)
-        out = [EncodedCell(*each) for each in zip(cells, counts.tolist(), fulls, said, strict=True)]
+        heads = self._plain_heads(cells)
+        flags = [FULL if in_full else 0] * len(cells)
+        if not in_full:
+            self._say(cells, heads, flags, slots[news.entered], cell[news.entered], news)
+        pieces = zip(
+            cells, counts.tolist(), whos, heads, texts, ends[0].tolist(), ends[1:].T.tolist(), flags, strict=True
+        )
+        out = [
+            EncodedCell(each, members, who, head, text, came, (one, two, four), flag)
+            for each, members, who, head, text, came, (one, two, four), flag in pieces
+        ]
         out += self._say_emptied(set(cells), news, in_full)
         out.sort(key=_by_id)
 
@@ -81,72 +91,82 @@ class CellEncoder:
         whos = [known.get(cell) for cell in cells]
         ends = np.append(starts, len(by_cell))[1:]
         return [
-            b",".join(map(self._who, by_cell[starts[index] : ends[index]].tolist())) if who is None else who
+            b",".join(map(self._who, sorted(by_cell[starts[index] : ends[index]].tolist()))) if who is None else who
             for index, who in enumerate(whos)
         ]
 
+    def _plain_heads(self, cells: list[int]) -> list[bytes]:
+        """The head of each cell's news, as it is when nobody came or went."""
+        known = self._heads
+        heads = [known.get(cell) or b'{"c":%d,"at":[' % cell for cell in cells]
+        self._heads = dict(zip(cells, heads, strict=True))
+        return heads
+
     def _say(
-        self, cells: list[int], moved: list[bytes], fulls: list[bytes], came: NDArray[np.intp], where: I32, news: News
-    ) -> list[bytes]:
-        """The news of each occupied cell. Most have nothing but rows; the few others are written over."""
-        said = [b'{"c":%d,"at":[%b]}' % each if each[1] else b"" for each in zip(cells, moved, strict=True)]
+        self, cells: list[int], heads: list[bytes], flags: list[int], came: NDArray[np.intp], where: I32, news: News
+    ) -> None:
+        """Write over the heads and flags of the few cells into or out of which somebody came, or that are owed."""
         newcomers: dict[int, list[int]] = {}
         for slot, cell in zip(came.tolist(), where.tolist(), strict=True):
             newcomers.setdefault(cell, []).append(slot)
         index_of = {cell: index for index, cell in enumerate(cells)}
         for cell in (newcomers.keys() | news.gone.keys()) & index_of.keys():
-            index = index_of[cell]
             who = b",".join(map(self._who, newcomers.get(cell, ())))
-            said[index] = _news(cell, who, moved[index], news.gone.get(cell, []))
+            heads[index_of[cell]] = _head(cell, who, news.gone.get(cell, []))
+            flags[index_of[cell]] = TOLD
         for cell in self._owed & index_of.keys():
-            said[index_of[cell]] = fulls[index_of[cell]]
-        return said
+            flags[index_of[cell]] = FULL
 
     def _say_emptied(self, occupied: set[int], news: News, in_full: bool) -> list[EncodedCell]:
         """The news of cells in which nobody is any more."""
         out = []
         for cell in (self._believed if in_full else news.gone.keys() | self._owed) - occupied:
             if in_full or cell in self._owed:
-                said = b'{"c":%d,"full":true}' % cell
+                out.append(EncodedCell(cell, 0, b"", b"", b"", 0, _NO_ROWS, FULL))
             else:
-                said = _news(cell, b"", b"", news.gone[cell])
-            out.append(EncodedCell(cell, 0, b"", said))
+                out.append(EncodedCell(cell, 0, b"", _head(cell, b"", news.gone[cell]), b"", 0, _NO_ROWS, TOLD))
         return out
 
 
-def _news(cell: int, who: bytes, at: bytes, gone: list[int]) -> bytes:
+def _head(cell: int, who: bytes, gone: list[int]) -> bytes:
     parts = [b'{"c":%d' % cell]
     if who:
         parts.append(b',"who":[%b]' % who)
-    if at:
-        parts.append(b',"at":[%b]' % at)
     if gone:
         parts.append(b',"gone":%b' % orjson.dumps(gone))
-    return b"".join((*parts, b"}"))
+    parts.append(b',"at":[')
+    return b"".join(parts)
 
 
-def _row_texts(rows: Rows, counts: NDArray[np.intp]) -> list[bytes]:
-    """The JSON of each cell's rows, without the outer brackets; ``rows`` are sorted by cell, ``counts`` of each.
+def _row_texts(
+    rows: Rows, counts: NDArray[np.intp], prefixes: NDArray[np.intp]
+) -> tuple[list[bytes], NDArray[np.intp]]:
+    """The JSON of each cell's rows, without the outer brackets, and how many bytes of it each prefix takes.
 
-    All rows are serialised at once and the text is cut where cells begin: a call per cell costs three times as much.
-    Cells are taken together by the number of columns that their widest row needs.
+    ``rows`` are sorted by cell, ``counts`` (C,) of each, ``prefixes`` (P, C) numbers of rows. All rows are serialised
+    at once and the text is cut where cells begin: a call per cell costs three times as much. Cells are taken together
+    by the number of columns that their widest row needs.
     """
     texts = [b""] * len(counts)
-    filled = np.flatnonzero(counts)
-    if not len(filled):
-        return texts
-    lengths = counts[filled]
-    width = np.maximum.reduceat(widths(rows), np.cumsum(lengths) - lengths)
+    ends = np.zeros(prefixes.shape, np.intp)
+    if not len(counts):
+        return texts, ends
+    width = np.maximum.reduceat(widths(rows), np.cumsum(counts) - counts)
     for columns in np.unique(width).tolist():
         which = width == columns
-        chosen = rows[np.repeat(which, lengths), :columns]
+        chosen = rows[np.repeat(which, counts), :columns]
         blob = orjson.dumps(np.ascontiguousarray(chosen), option=orjson.OPT_SERIALIZE_NUMPY)
         closing = np.flatnonzero(np.frombuffer(blob, np.uint8) == _BRACKET)  # of each row, and of all
-        last = np.cumsum(lengths[which])
+        last = np.cumsum(counts[which])
+        first = last - counts[which]
         begins = np.append(1, closing[last[:-1] - 1] + 2)
-        for index, begin, end in zip(filled[which].tolist(), begins.tolist(), closing[last - 1].tolist(), strict=True):
+        taken = prefixes[:, which]
+        ends[:, which] = np.where(taken > 0, closing[np.maximum(first + taken - 1, 0)] + 1 - begins, 0)
+        for index, begin, end in zip(
+            np.flatnonzero(which).tolist(), begins.tolist(), closing[last - 1].tolist(), strict=True
+        ):
             texts[index] = blob[begin : end + 1]
-    return texts
+    return texts, ends
 
 
 def _by_id(cell: EncodedCell) -> int:

@@ -24,7 +24,8 @@ from ipc.input_ring import InputReader
 from ipc.pipe import PipeEnd
 from ipc.world_table import Slots, ZoneTable
 from shared.cells import EncodedCell
-from shared.player_state import PlayerState
+from shared.player_state import I32, PlayerState
+from shared.quadtree import NONE
 
 _NOISE = 0xA5
 
@@ -149,12 +150,12 @@ class TrappedWriter(CellWriter):
         super().__init__(block)
         self._trap = trap
 
-    def write(self, half: int, cells: Sequence[EncodedCell]) -> list[int]:
+    def write(self, half: int, cells: Sequence[EncodedCell], nodes: I32 = NONE) -> list[int]:
         if self._trap.is_set(FaultStep.CELLS_HALF):
             self._record["payload"][half] = _NOISE
             self._record["directory"][half].view(np.uint8)[:] = _NOISE
-            super().write(half, cells[: len(cells) // 2])
+            super().write(half, cells[: len(cells) // 2], nodes)
             self._trap.spring()
-        omitted = super().write(half, cells)
+        omitted = super().write(half, cells, nodes)
         self._trap.pass_by(FaultStep.CELLS)
         return omitted

@@ -17,6 +17,8 @@ from shared.player_state import I32
 from zones.rows import SEQ, Rows
 
 NO_CELL = -1
+AGE_MAX = 1 << 20
+"""Age of a row that was never told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class News:
 
     entered: NDArray[np.bool_]
     """(N,) members whom watchers of their cell do not know there yet."""
-    changed: NDArray[np.bool_]
-    """(N,) members whose row is to be sent: it changed, or it is time for a proof of life."""
+    age: NDArray[np.intp]
+    """(N,) ticks since each member's row was news: 0 now, because it changed or for a proof of life."""
     gone: dict[int, list[int]]
     """Cell to slots that have left it."""
     touched: set[int]
@@ -38,7 +40,12 @@ class News:
 class Listing:
     """Per slot: the cell in which watchers were told of it, and the row that they were told last."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, row_budget: int = 0) -> None:
+        """``row_budget``: changed rows of a cell that are told in one tick; 0: all. See ``_take_turns``."""
+        self._row_budget = row_budget
+        self._turn = 0
+        self._told_turn = np.full(slots, -AGE_MAX, np.intp)
+        """The update in which the row was told last."""
         self._cell = np.full(slots, NO_CELL, np.int32)
         self._row = np.zeros((slots, 8), np.int64)
         self._sent_ms = np.zeros(slots)
@@ -80,6 +87,10 @@ class Listing:
             self._touched.add(cell)
         self._cell[slot] = NO_CELL
 
+    def held(self) -> set[int]:
+        """Cells that list somebody who was released and is not forgotten yet."""
+        return {int(self._cell[slot]) for slot in self._left_behind} - {NO_CELL}  # a successor listed them nowhere
+
     def update(self, slots: NDArray[np.intp], cell: I32, rows: Rows, now_ms: float) -> News:
         """Compare this tick's cells and rows of all members with what was told, and note them as told.
 
@@ -95,14 +106,31 @@ class Listing:
         old = self._row[slots]
         old[:, SEQ] = rows[:, SEQ]  # an acknowledgement alone is no news
         changed = entered | (rows != old).any(axis=1) | (now_ms - self._sent_ms[slots] >= PROOF_OF_LIFE_MS - 1.0)
+        if self._row_budget and len(slots) > self._row_budget:
+            self._take_turns(slots, cell, changed, entered)
+        self._turn += 1
+        news = slots[changed]
         self._cell[slots] = cell
-        self._row[slots] = rows
-        self._sent_ms[slots[changed]] = now_ms
+        self._row[news] = rows[changed]
+        self._sent_ms[news] = now_ms
+        self._told_turn[news] = self._turn
         here = dict(zip(slots[entered].tolist(), cell[entered].tolist(), strict=True))
         for left, out in list(gone.items()):  # in the cell again by the end of the tick: never left
             if stay := [slot for slot in out if here.get(slot) != left]:
                 gone[left] = stay
             else:
                 del gone[left]
-        held = {int(self._cell[slot]) for slot in self._left_behind} - {NO_CELL}  # a successor listed them nowhere
-        return News(entered, changed, gone, touched, held)
+        return News(entered, self._turn - self._told_turn[slots], gone, touched, self.held())
+
+    def _take_turns(
+        self, slots: NDArray[np.intp], cell: I32, changed: NDArray[np.bool_], entered: NDArray[np.bool_]
+    ) -> None:
+        """Mutates ``changed``: in a cell with more changed rows than the budget, those told longest ago go first.
+
+        The others keep being news: none is lost, and each has its turn within members / budget ticks.
+        """
+        ids, counts = np.unique(cell[changed], return_counts=True)
+        for crowded in ids[counts > self._row_budget].tolist():
+            waiting = np.flatnonzero((cell == crowded) & changed & ~entered)
+            last_first = np.argsort(self._told_turn[slots[waiting]], kind="stable")
+            changed[waiting[last_first[self._row_budget :]]] = False

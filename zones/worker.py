@@ -55,6 +55,8 @@ class ZoneSpec:
     main_pid: int
     limits: Thresholds = DEFAULT
     anticheat: Mode = "enforce"
+    row_budget: int = 0
+    """Rows of one cell per tick; 0: all."""
     fault: FaultPoint | None = None
     """For tests: where this worker is to fail."""
 
@@ -98,7 +100,7 @@ class Worker:
         opened = self._attach(f"cells-{number}", layout.arena_dtype(self.spec.geometry))
         arena = CellWriter(opened) if self._trap is None else TrappedWriter(opened, self._trap)
         self._stack.callback(arena.release)
-        self.zone = Zone(self._world(number), *self._views, arena, time.monotonic_ns)
+        self.zone = Zone(self._world(number), *self._views, arena, time.monotonic_ns, self.spec.row_budget)
         return self.zone
 
     def warm_up(self) -> None:

@@ -11,7 +11,9 @@ from ipc.cell_arena import CellWriter
 from ipc.control import Done, Reidentify, Seat, Tick
 from ipc.input_ring import InputReader
 from ipc.world_table import ZoneTable
+from shared.quadtree import NONE, QuadTree
 from zones.encode import CellEncoder, who_row
+from zones.interest import divide
 from zones.listing import Listing
 from zones.simulation import ZoneWorld, step
 
@@ -26,6 +28,7 @@ class Zone:
         ring: InputReader,
         arena: CellWriter,
         clock_ns: Callable[[], int],
+        row_budget: int = 0,
     ) -> None:
         self._world = world
         self._table = table
@@ -37,7 +40,10 @@ class Zone:
         self._slots: NDArray[np.intp] = np.empty(0, np.intp)
         self._generations: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._vehicles: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._listing = Listing(len(table.front))
+        self._listing = Listing(len(table.front), row_budget)
+        self._tree = QuadTree(world.cells_per_side)
+        self._nodes = NONE
+        """Cells that are split into four."""
         self._who: dict[int, bytes] = {}
         self._encoder = CellEncoder(self._who.__getitem__)
         self._last_tick = 0
@@ -63,13 +69,16 @@ class Zone:
         slots = self._slots
         state = self._table.read(slots)
         heads = self._table.heads(slots)
+        listed = state.cell.copy()
         outcome = step(self._world, tick, slots, self._generations, self._vehicles, state, heads, self._ring.read)
+        self._nodes = divide(self._tree, state.pos, state.cell, self._nodes, self._listing.held())
+        state.cell[:] = self._tree.settle(state.pos[:, 0], state.pos[:, 2], state.cell, listed, self._nodes)
         self._table.write(slots, state)
 
         in_full = tick.shown != self._last_tick
         news = self._listing.update(slots, state.cell, outcome.rows, tick.now_ms)
         cells = self._encoder.encode(slots, state.cell, outcome.rows, news, in_full)
-        omitted = self._arena.write(tick.half, cells)
+        omitted = self._arena.write(tick.half, cells, self._nodes)
         self._encoder.owe(omitted)
         self._last_tick = tick.tick
         ended = self._clock_ns()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,13 @@ from ipc.cell_arena import CellReader, CellWriter
 from ipc.control import Arm, GatePassed, Tick
 from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
+from scripts.benches import writes
+from scripts.benches.timing import Timing, spread
 from shard.director import Director, Entrant
 from shard.fanout import CellNews, Fanout
 from shard.memory import Memory
 from shard.race import COUNTDOWN_MS
+from shard.watching import Watching
 from shared import player_state
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
@@ -47,17 +49,6 @@ MIN_RUN_S = 0.01
 IN_VIEW = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One piece: median and spread of microseconds per call."""
-
-    piece: str
-    us: float
-    low_us: float
-    high_us: float
-    """Quartiles."""
-
-
 def time_prepared(piece: str, prepare: Callable[[], object], call: Callable[[], object], repeats: int) -> Timing:
     """Time ``call`` alone, each time after ``prepare``."""
     runs = []
@@ -66,8 +57,7 @@ def time_prepared(piece: str, prepare: Callable[[], object], call: Callable[[], 
         began = time.perf_counter()
         call()
         runs.append(1e6 * (time.perf_counter() - began))
-    low, middle, high = statistics.quantiles(runs, n=4)
-    return Timing(piece, middle, low, high)
+    return spread(piece, runs)
 
 
 def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -> Timing:
@@ -87,14 +77,21 @@ def time_piece(piece: str, call: Callable[[], object], repeats: int = REPEATS) -
         for _ in range(count):
             call()
         runs.append(1e6 * (time.perf_counter() - began) / count)
-    low, middle, high = statistics.quantiles(runs, n=4)
-    return Timing(piece, middle, low, high)
+    return spread(piece, runs)
 
 
 def run() -> list[Timing]:
     """All pieces."""
     zones = [*_zone(100), *_zone(1000), *_zone(4000)]
-    return [*_messages(), *_races(100, 10), *zones, *_judging(1000, 0), *_judging(1000, 8), *_racers(1000)]
+    return [
+        *_messages(),
+        *writes.run(),
+        *_races(100, 10),
+        *zones,
+        *_judging(1000, 0),
+        *_judging(1000, 8),
+        *_racers(1000),
+    ]
 
 
 def _messages() -> list[Timing]:
@@ -180,18 +177,21 @@ def _zone(players: int) -> list[Timing]:
         for _ in range(5):
             bench.write_samples()
             bench.tick()
-        fanout = Fanout(players, zone_map.size_m // CELL_M)
+        fanout = Fanout(players, Watching(zone_map.size_m // CELL_M, CELL_M, 0))
         socket = _NullSocket()
-        homes = memory.table.committed("home")
+        homes, pos = memory.table.committed("home"), memory.table.committed("pos")
         for slot in range(players):
             fanout.watch(slot, socket)
-        cells = CellNews()
-        cells.add(memory.arenas[0].read(bench.half), 0, fresh=True)
-        fanout.publish(1, 0.0, homes, cells)
+        cells = CellNews(at_rates=False)
+        page = memory.arenas[0].read(bench.half)
+        cells.add(page, turn=1)
+        fanout.publish(1, 0.0, homes, pos, cells)
         return [
             time_prepared(f"tick of a zone with {players} players", bench.write_samples, bench.tick, repeats=40),
-            time_piece(f"read its {len(cells.full)} cells in main", bench.read),
-            time_piece(f"join and offer frames to {players} watchers", lambda: fanout.publish(2, 0.0, homes, cells)),
+            time_piece(f"read its {len(page.entries)} cells in main", bench.read),
+            time_piece(
+                f"join and offer frames to {players} watchers", lambda: fanout.publish(2, 0.0, homes, pos, cells)
+            ),
         ]
     finally:
         for view in views:
@@ -273,7 +273,7 @@ class _ZoneBench:
 
     def read(self) -> None:
         """What main does with the cells of a Done."""
-        CellNews().add(self._arena.read(self.half), 0, fresh=True)
+        CellNews(at_rates=False).add(self._arena.read(self.half), turn=1)
 
 
 def _races(races: int, racers: int) -> list[Timing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import subprocess
@@ -24,6 +25,15 @@ SERVER_CORE, HERD_CORE = 0, 1
 IN_VIEW = 20
 """Players in the 3 x 3 cells around a player, on average, in the uniform world."""
 WARM_UP_S = 3.0
+SCENARIOS: dict[str, list[str]] = {
+    "uniform": ["--view-radius", "64", "--row-budget", "0"],
+    "tiers": [],
+    "crowd": [],
+}
+"""Flags of the shard. uniform: the 3 x 3 squares of 64 m around each, all rows in every tick; tiers: the same world
+with the default radius, some 110 in view; crowd: everybody within CROWD_RADIUS_M."""
+CROWD_RADIUS_M = 50.0
+CROWD_WORLD_M = 512
 CONNECT_AT_ONCE = 50
 PEER_PORT = 8766
 
@@ -37,14 +47,16 @@ class Work:
     players: int
     zones: int = 1
     seconds: float = 10.0
-    size_m: int = 0
-    """Edge of the world; 0: so that IN_VIEW players are in view."""
+    scenario: str = "uniform"
+    """A key of SCENARIOS."""
 
     @property
     def edge_m(self) -> int:
         """Edge of the world in metres, whole chunks."""
-        area = self.players * (3 * CELL_M) ** 2 / IN_VIEW
-        return self.size_m or max(round(area**0.5 / CELL_M), 4) * CELL_M
+        if self.scenario == "crowd":
+            return CROWD_WORLD_M
+        edge_m = math.sqrt(self.players / IN_VIEW) * 3 * CELL_M
+        return max(round(edge_m / CELL_M), 4) * CELL_M
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ class Outcome:
     server: str
     players: int
     zones: int
+    scenario: str
     snapshots_per_s: float
     """Per player; the tick rate when all is well."""
     main_ms: float
@@ -62,8 +75,20 @@ class Outcome:
     """Processor time of all zone processes together per player-second."""
     kilobytes: float
     """Received per player-second."""
+    rows_kb: float
+    """Of these, by the shares in what sampled clients received: rows of changed cells,"""
+    who_kb: float
+    """names of who came,"""
+    full_kb: float
+    """cells in full,"""
+    envelope_kb: float
+    """and everything around them."""
     seen_p50_ms: float
+    """From a move to its row, between clients that are told of each other in every tick."""
     seen_p99_ms: float
+    half_p99_ms: float
+    """The same in every second tick; nan: there is no such pair."""
+    quarter_p99_ms: float
     herd_late: float
     """Share of the herd's own steps that began late: above a few per cent, latencies are the herd's."""
     lost: int
@@ -87,6 +112,8 @@ def run(work: Work, scratch: Path) -> Outcome:
             for first in range(0, work.players, CONNECT_AT_ONCE):
                 herd.connect(address, tokens[first : first + CONNECT_AT_ONCE])
                 herd.run(0.05)
+            if work.scenario == "crowd":
+                herd.gather(work.edge_m / 2, work.edge_m / 2, CROWD_RADIUS_M)
             herd.run(WARM_UP_S)
             before = _cpu_s(main), sum(map(_cpu_s, zones))
             totals = herd.run(work.seconds)
@@ -99,17 +126,26 @@ def run(work: Work, scratch: Path) -> Outcome:
 
 def _outcome(work: Work, totals: Totals, main_s: float, zones_s: float) -> Outcome:
     player_s = work.players * totals.seconds
-    seen = sorted(totals.seen_ms) or [float("nan")]
+    seen = sorted(totals.seen_ms[1]) or [float("nan")]
+    kilobytes = totals.bytes_in / player_s / 1000
+    share = {kind: kilobytes * size / max(totals.kinds.total(), 1) for kind, size in totals.kinds.items()}
     return Outcome(
         server=work.server,
         players=work.players,
         zones=work.zones if work.server == "shard" else 0,
+        scenario=work.scenario,
         snapshots_per_s=totals.frames / player_s,
         main_ms=1000 * main_s / player_s,
         zones_ms=1000 * zones_s / player_s,
-        kilobytes=totals.bytes_in / player_s / 1000,
+        kilobytes=kilobytes,
+        rows_kb=share.get("at", 0.0),
+        who_kb=share.get("who", 0.0),
+        full_kb=share.get("full", 0.0),
+        envelope_kb=share.get("envelope", 0.0),
         seen_p50_ms=statistics.median(seen),
         seen_p99_ms=seen[int(0.99 * len(seen))],
+        half_p99_ms=_p99(totals.seen_ms[2]),
+        quarter_p99_ms=_p99(totals.seen_ms[4]),
         herd_late=totals.late_sends / max(totals.steps, 1),
         lost=totals.lost,
     )
@@ -120,7 +156,7 @@ def _server(work: Work, secret_file: Path) -> Iterator[tuple[tuple[str, int], ps
     """A running server: its address, its main process, its zone processes."""
     if work.server == "shard":
         sizes = ["--max-players", str(max(work.players, 64)), "--world-size", str(work.edge_m)]
-        flags = ["--zones", str(work.zones), *sizes, "--dev-secret-file", str(secret_file)]
+        flags = ["--zones", str(work.zones), *SCENARIOS[work.scenario], *sizes, "--dev-secret-file", str(secret_file)]
         with RunningShard(flags) as shard:
             host, port = shard.url.removeprefix("ws://").removesuffix("/ws").rsplit(":", 1)
             main = psutil.Process(shard.pid)
@@ -136,6 +172,10 @@ def _server(work: Work, secret_file: Path) -> Iterator[tuple[tuple[str, int], ps
             yield ("127.0.0.1", PEER_PORT), psutil.Process(process.pid), []
         finally:
             process.kill()
+
+
+def _p99(times_ms: list[float]) -> float:
+    return sorted(times_ms)[int(0.99 * len(times_ms))] if times_ms else float("nan")
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -19,6 +19,10 @@ from scripts.bots.world_view import Entity
 
 OBSERVERS_PER_CALL = 32
 """Views judged per call: at 20 calls per second each of 300 bots is judged twice a second."""
+SIGHT_CUT, TURNS = 2, 3
+"""Values of ``tier``: the farthest cells are not shown; rows take turns."""
+DRIVING_S = 2.0
+"""Who has driven for so long has had a new row in every period."""
 LAG_MOST_S = 0.25
 """A swarm that is further behind than this knows too little about its own bots to judge the shard by them."""
 
@@ -45,6 +49,8 @@ class CrossCheck:
         self._order: list[Referee] = []
         self._next = 0
         self._absent: dict[str, dict[str, Absence]] = {}
+        self._slow: dict[tuple[str, int], int] = {}
+        """Observer and slot of slow rows already reported, with the row's tick."""
         self._ghosts: set[tuple[str, str, int]] = set()
         """Observer, player, slot of ghosts already reported: one that stays is one violation."""
 
@@ -108,6 +114,8 @@ class CrossCheck:
         """Whether ``other`` lies in the view for sure, wherever in the last ``position_lag_s`` the shard has both."""
         if not (self._is_settled(track, now_s) and self._is_settled(other, now_s)):
             return False
+        if observer.view.tier >= SIGHT_CUT:
+            return False
         if observer.view.late or self._referees[other.player].view.late:
             return False
         lag_s = self.rules.position_lag_s
@@ -137,6 +145,7 @@ class CrossCheck:
                 continue
             if other.present:
                 self._judge_place(observer, entity, other, now_s, lag_s)
+                self._judge_rate(observer, entity, other, now_s, lag_s)
             else:
                 self._judge_ghost(observer, entity, other, now_s, lag_s)
 
@@ -156,6 +165,29 @@ class CrossCheck:
                 off_m=round(off_m, 2),
                 most_m=round(most_m, 2),
                 row_age_s=round(age_s, 3),
+                speed_mps=round(other.car.speed_mps, 2),
+            )
+
+    def _judge_rate(self, observer: Referee, entity: Entity, other: Track, now_s: float, lag_s: float) -> None:
+        """A car that drives has a new row within its cell's period. A period after a break is not over yet."""
+        view = observer.view
+        age_ticks = view.tick - entity.tick
+        if age_ticks <= self.rules.period_ticks or view.tier >= TURNS or not observer.in_row:
+            return
+        if (
+            now_s - other.stood_s < DRIVING_S + lag_s
+            or lag_s > LAG_MOST_S / 5
+            or self._referees[other.player].view.late
+        ):
+            return
+        if entity.row is not None and self._slow.get((observer.player, entity.slot)) != entity.tick:
+            self._slow[observer.player, entity.slot] = entity.tick
+            observer.report(
+                Kind.SLOW_ROW,
+                now_s,
+                subject=entity.player,
+                slot=entity.slot,
+                age_ticks=age_ticks,
                 speed_mps=round(other.car.speed_mps, 2),
             )
 

@@ -219,6 +219,10 @@ class Fleet:
             tally.ticks_missed += bot.referee.ticks_missed
             tally.resets += bot.referee.resets
             tally.latency.update(bot.referee.latency)
+            every, second, fourth = bot.referee.latency_by_rate.values()
+            tally.latency_every.update(every)
+            tally.latency_second.update(second)
+            tally.latency_fourth.update(fourth)
         if self.book is not None:
             for bot in self._bots[: len(self.spec.racers)]:
                 self.book.entries[bot.identity.player].clock_err_ms = bot.clock_err_ms

@@ -10,14 +10,16 @@ Each client drives a circle around its spawn point, so its rows change with ever
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import os
 import select
 import socket
 import struct
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -39,6 +41,10 @@ PHASES = 25
 """Steps into which a period is divided: sends are spread over it."""
 SPEED_MPS = 10.0
 RADIUS_M = 15.0
+APPROACH_MPS = 15.0
+"""Of a circle's middle on its way into a crowd: 25 m/s with the circle itself, slower than any vehicle may."""
+GOLDEN_ANGLE = 2.399963
+"""Radians; points at its multiples never line up."""
 SAMPLE_EVERY = 40
 READ_BYTES = 256 * 1024
 _UPGRADE = (
@@ -72,8 +78,10 @@ class Totals:
     """Steps that began more than a tenth of a period after their time: the herd's own fault."""
     lost: int = 0
     """Connections that ended."""
-    seen_ms: list[float] = field(default_factory=list)
-    """From sending a move to receiving the first row with its seq or a later one, between different clients."""
+    seen_ms: dict[int, list[float]] = field(default_factory=lambda: {1: [], 2: [], 4: []})
+    """From sending a move to receiving the row with its seq, between different clients; by ticks between two rows."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Bytes of sampled clients' snapshots by kind: rows, names of who came, full cells, and the envelope."""
     missed_ticks: int = 0
     """Ticks without a snapshot, of sampled clients."""
     sampled_ticks: int = 0
@@ -88,11 +96,14 @@ class Client:
         self._epoch = 0
         self._world_m = 0
         self._centre = (0.0, 0.0)
+        self._goal: tuple[float, float] | None = None
         self.seq = 0
         self.sampled = number % SAMPLE_EVERY < 2  # pairs, so that the second can see the first
         self.sent: deque[tuple[int, float]] = deque(maxlen=40)
         """(seq, monotonic time) of the newest moves of a sampled client."""
         self.tick = 0
+        self.row_ticks: dict[int, int] = {}
+        """Slot to the tick that brought its last row, of a sampled client."""
         self._buffer = b""
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -119,15 +130,47 @@ class Client:
                 self._hear(decode_server(payload))
         self.socket.setblocking(False)
 
+    def head_for(self, x: float, z: float) -> None:
+        """Drive the circle's middle there, at APPROACH_MPS."""
+        self._goal = x, z
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the circle's middle is where it shall be."""
+        return self._goal is None
+
+    def _approach(self) -> tuple[float, float]:
+        """Move the circle's middle on by a period; returns its velocity."""
+        if self._goal is None:
+            return 0.0, 0.0
+        away_x, away_z = self._goal[0] - self._centre[0], self._goal[1] - self._centre[1]
+        away_m = math.hypot(away_x, away_z)
+        if away_m < APPROACH_MPS * PERIOD_S:
+            self._goal = None
+            return 0.0, 0.0
+        vx, vz = APPROACH_MPS * away_x / away_m, APPROACH_MPS * away_z / away_m
+        self._centre = self._centre[0] + vx * PERIOD_S, self._centre[1] + vz * PERIOD_S
+        return vx, vz
+
     def move(self, now_s: float) -> bytes:
-        """The next sample as a frame: a circle at constant speed."""
+        """The next sample as a frame: a circle at constant speed, whose middle may be on its way."""
         self.seq += 1
+        drift_x, drift_z = self._approach()
         turn = self.number + now_s * SPEED_MPS / RADIUS_M
         sin, cos = math.sin(turn), math.cos(turn)
         x, z = self._centre[0] + RADIUS_M * sin, self._centre[1] + RADIUS_M * cos
         payload = (
             b'{"type":"move","payload":{"epoch":%d,"seq":%d,"t":%.1f,"x":%.2f,"z":%.2f,"yaw":%.3f,"vx":%.2f,"vz":%.2f}}'
-            % (self._epoch, self.seq, now_s * 1000, x, z, turn % math.tau, SPEED_MPS * cos, -SPEED_MPS * sin)
+            % (
+                self._epoch,
+                self.seq,
+                now_s * 1000,
+                x,
+                z,
+                turn % math.tau,
+                drift_x + SPEED_MPS * cos,
+                drift_z - SPEED_MPS * sin,
+            )
         )
         return client_frame(payload)
 
@@ -165,6 +208,9 @@ class Client:
                 break
             if buffer[at] == 0x81:
                 found.append(buffer[start : start + length])
+            elif buffer[at] == 0x89:
+                with contextlib.suppress(OSError):  # a socket that is full or gone shows soon enough
+                    self.socket.send(struct.pack("!BB4x", 0x8A, 0x80 | length) + buffer[start : start + length])
             elif buffer[at] == 0x88:
                 code = int.from_bytes(buffer[start : start + 2], "big")
                 raise HerdFault(f"client {self.number}: closed with {code} {buffer[start + 2 : start + length]!r}")
@@ -220,6 +266,19 @@ class Herd:
         self.totals.seconds = time.monotonic() - began
         return self.totals
 
+    def gather(self, x: float, z: float, radius_m: float, timeout_s: float = 60.0) -> None:
+        """Have everybody drive into a disc, evenly spread; returns when all are there."""
+        within_m = radius_m - RADIUS_M
+        for number, client in enumerate(self.clients):
+            away_m = within_m * math.sqrt((number + 0.5) / len(self.clients))
+            turn = number * GOLDEN_ANGLE
+            client.head_for(x + away_m * math.sin(turn), z + away_m * math.cos(turn))
+        end_s = time.monotonic() + timeout_s
+        while not all(client.arrived for client in self.clients):
+            self.run(0.5)
+            if time.monotonic() > end_s:
+                raise HerdFault("not everybody arrived in the crowd in time")
+
     def close(self) -> None:
         """End all connections at once."""
         for client in self.clients:
@@ -268,6 +327,7 @@ class Herd:
             if message["type"] != "snapshot":
                 continue
             tick = message["payload"]["tick"]
+            self._weigh(message["payload"], len(frame))
             if client.tick:
                 self.totals.sampled_ticks += tick - client.tick
                 self.totals.missed_ticks += tick - client.tick - 1
@@ -276,12 +336,25 @@ class Herd:
                 for row in cell.get("at", ()):
                     other = self._by_slot.get(row[0])
                     if other is not None and other.sampled and other is not client:
-                        self._time(other, row[1], now_s)
+                        ticks = tick - client.row_ticks.get(row[0], tick - 1)
+                        client.row_ticks[row[0]] = tick
+                        self._time(other, row[1], now_s, 1 if ticks < 2 else 2 if ticks == 2 else 4)
 
-    def _time(self, other: Client, seq: int, now_s: float) -> None:
+    def _weigh(self, payload: dict[str, Any], size: int) -> None:
+        kinds = self.totals.kinds
+        before = kinds.total()
+        for cell in payload["cells"]:
+            if cell.get("full"):
+                kinds["full"] += len(orjson.dumps(cell))
+            else:
+                kinds["at"] += len(orjson.dumps(cell.get("at", [])))
+                kinds["who"] += len(orjson.dumps(cell["who"])) if "who" in cell else 0
+        kinds["envelope"] += size - (kinds.total() - before)
+
+    def _time(self, other: Client, seq: int, now_s: float, ticks: int) -> None:
         for sent, at_s in other.sent:
             if sent & 0xFFFF == seq:
-                self.totals.seen_ms.append(1000 * (now_s - at_s))
+                self.totals.seen_ms[ticks].append(1000 * (now_s - at_s))
                 return
 
     def _lose(self, client: Client) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from scripts.bots.rules import Findings, Kind, Rules, Violation
 from scripts.bots.truth import Track
 from scripts.bots.world_view import Changes, Entity, WorldView
+from shared.cells import WINDOWS
 from shared.constants import SEQ_MASK
 from shared.messages import AtRow, SnapshotPayload
 from shared.vehicles import VEHICLES
@@ -37,6 +38,8 @@ class Referee:
         self.rules = rules or Rules()
         self.latency: Counter[int] = Counter()
         """Sent-to-seen times of other bots' samples, in 1 / LATENCY_UNITS_PER_S."""
+        self.latency_by_rate: dict[int, Counter[int]] = {ticks: Counter() for ticks in WINDOWS}
+        """The same, by the ticks that lie between the row and the one before: 1, 2, or more."""
         self.snapshots = self.ticks_missed = self.resets = 0
         self.last_snapshot_s = 0.0
         self.in_row = False
@@ -241,7 +244,11 @@ class Referee:
                 newer = (row.seq - last) & SEQ_MASK
                 if newer > SEQ_GAP_MAX:
                     continue
+                ticks = entity.tick - entity.before_tick
+                of_rate = self.latency_by_rate[ticks if ticks in (1, 2) else WINDOWS[-1]]
                 for step in range(1, newer + 1):
                     sent_s = track.sent_s(last + step)
                     if sent_s is not None:
-                        latency[int((now_s - sent_s) * LATENCY_UNITS_PER_S)] += 1
+                        units = int((now_s - sent_s) * LATENCY_UNITS_PER_S)
+                        latency[units] += 1
+                        of_rate[units] += 1

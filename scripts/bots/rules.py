@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.constants import BORDER_BAND_M, CARRY_FORWARD_MS, CELL_M, HOME_BAND_M, SLOT_REST_MS
+from shared.cells import WINDOWS
+from shared.constants import BORDER_BAND_M, CARRY_FORWARD_MS, HOME_BAND_M, SLOT_REST_MS, VIEW_RADIUS_M
 
 
 class Kind(enum.StrEnum):
@@ -21,6 +22,7 @@ class Kind(enum.StrEnum):
     ROW_OF_UNKNOWN = "row_of_unknown"
     GONE_OF_UNKNOWN = "gone_of_unknown"
     STALE_ROW = "stale_row"
+    SLOW_ROW = "slow_row"
     UNACKNOWLEDGED = "unacknowledged"
     ACKNOWLEDGED_UNSENT = "acknowledged_unsent"
     ACKNOWLEDGED_BACKWARDS = "acknowledged_backwards"
@@ -58,10 +60,13 @@ class Rules:
     """``auth``, ``enter`` and ``leave`` are answered within this."""
     settle_s: float = 1.0
     """How long after ``placed`` a bot takes part in the checks between bots."""
-    visible_m: float = 40.0
+    period_ticks: int = WINDOWS[-1] + 8
+    """A car that drives has a row within this many ticks, however far it is: four, and as long as a late sample and the
+    way take. In a snapshot whose ``tier`` says that rows take turns it may be more."""
+    visible_m: float = 80.0
     """Two bots nearer than this see each other, unless their speed takes more of what the bands leave."""
-    banded_m: float = CELL_M - HOME_BAND_M - BORDER_BAND_M
-    """What surely lies in the 3 x 3 cells around a home cell, both bands at their worst, when nobody moves."""
+    view_radius_m: float = VIEW_RADIUS_M
+    """The shard's ``--view-radius``."""
     absent_snapshots_max: int = 2
     """A near bot may be missing from so many consecutive snapshots."""
     left_s: float = 1.0
@@ -79,6 +84,11 @@ class Rules:
     """Rounding to centimetres, and the turn within one period."""
     honest: bool = True
     """Whether the bot drives as a good client does: corrections and refusals are then the shard's mistakes."""
+
+    @property
+    def banded_m(self) -> float:
+        """Nearer than this is surely in view when nobody moves: the bands of both at their worst, on both axes."""
+        return self.view_radius_m - 1.5 * (2 * HOME_BAND_M + BORDER_BAND_M)
 
 
 @dataclass(frozen=True, slots=True)

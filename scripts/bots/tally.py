@@ -43,7 +43,13 @@ class Tally:
     judgements_skipped: int = 0
     """Rounds of the checks between bots left out because this process was too late itself."""
     latency: Counter[int] = field(default_factory=Counter)
-    """Move-to-seen times, in 1 / LATENCY_UNITS_PER_S; the same unit for the next two."""
+    """Move-to-seen times, in 1 / LATENCY_UNITS_PER_S; the same unit for the next five."""
+    latency_every: Counter[int] = field(default_factory=Counter)
+    """Of these, those of rows that followed the one before at the next tick,"""
+    latency_second: Counter[int] = field(default_factory=Counter)
+    """at the second,"""
+    latency_fourth: Counter[int] = field(default_factory=Counter)
+    """or later."""
     round_trip: Counter[int] = field(default_factory=Counter)
     lag: Counter[int] = field(default_factory=Counter)
     """How late this process was for its own steps: it is part of every latency above."""
@@ -101,6 +107,9 @@ class Tally:
             "pairsJudged": self.pairs_judged,
             "judgementsSkipped": self.judgements_skipped,
             "moveToSeenMs": percentiles_ms(self.latency),
+            "moveToSeenEveryTickMs": percentiles_ms(self.latency_every),
+            "moveToSeenSecondTickMs": percentiles_ms(self.latency_second),
+            "moveToSeenFourthTickMs": percentiles_ms(self.latency_fourth),
             "roundTripMs": percentiles_ms(self.round_trip),
             "swarmLagMs": percentiles_ms(self.lag),
             "errors": dict(self.errors),

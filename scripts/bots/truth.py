@@ -14,6 +14,9 @@ SENT_KEPT = 128
 MOVING_MPS = 0.5
 """Below this a row may stay the same from tick to tick, and says nothing about latency."""
 
+STOOD_M = 0.03
+"""Less than this between two samples is standing."""
+
 
 class Track:
     """The truth about one bot. Times are seconds on the clock of the bot's process."""
@@ -30,16 +33,21 @@ class Track:
         """When ``leave`` was answered."""
         self.cut_s: float | None = None
         """When the connection ended."""
+        self.stood_s = -math.inf
+        """When it stood last, or was moved by the server: it has been driving ever since."""
         self._sent_seq = [-1] * SENT_KEPT
         self._sent_s = [0.0] * SENT_KEPT
 
     def placed(self, car: CarState, now_s: float) -> None:
         """The server put the car here; it is in the world."""
         self.car, self.placed_s, self.present = car, now_s, True
+        self.stood_s = now_s
         self.left_s = self.cut_s = None
 
     def drove(self, car: CarState, seq: int, now_s: float) -> None:
         """Sample ``seq`` was sent with this state."""
+        if abs(car.x - self.car.x) + abs(car.z - self.car.z) < STOOD_M:
+            self.stood_s = now_s
         self.car = car
         index = seq % SENT_KEPT
         self._sent_seq[index] = seq & SEQ_MASK if car.speed_mps > MOVING_MPS else -1

@@ -37,6 +37,7 @@ class Entity:
     before: AtRow | None = None
     """The row before ``row``, and its time: what a client interpolates from."""
     before_t_ms: float = 0.0
+    before_tick: int = 0
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ class WorldView:
         self.tick = 0
         self.t_ms = 0.0
         """Tick and server time of the last message."""
+        self.tier = 0
+        """What the last message said that a crowd cost: 2 sight, 3 also turns."""
         self._named: set[int] = set()
         """Slots that any cell has ever listed."""
         self._full_tick: dict[int, int] = {}
@@ -99,7 +102,7 @@ class WorldView:
     def apply(self, snapshot: SnapshotPayload) -> Changes:
         """Apply one message: reset, drop, full cells cleared, all who, all at, all gone, then the unlisted removed."""
         changes = Changes()
-        self.tick, self.t_ms = snapshot.tick, snapshot.t
+        self.tick, self.t_ms, self.tier = snapshot.tick, snapshot.t, snapshot.tier
         unlisted: set[int] = set()
         if snapshot.reset:
             unlisted.update(self.entities)
@@ -167,7 +170,7 @@ class WorldView:
                 if entity is None:
                     changes.unknown_rows.append((cell.c, row.slot))
                     continue
-                entity.before, entity.before_t_ms = entity.row, entity.t_ms
+                entity.before, entity.before_t_ms, entity.before_tick = entity.row, entity.t_ms, entity.tick
                 entity.row, entity.tick, entity.t_ms = row, tick, t_ms
 
     def _part(self, snapshot: SnapshotPayload, unlisted: set[int], changes: Changes) -> None:

@@ -143,7 +143,7 @@ class SnapshotPayload(Payload, frozen=True):
     cells: Annotated[list[Cell], Meta(description="cells with news")]
     drop: Annotated[list[int], Meta(description="cells that are no longer watched")] = []
     reset: Annotated[bool, Meta(description="forget all cells first")] = False
-    tier: Annotated[int, Meta(ge=0, description="how far detail was cut; 0: not at all")] = 0
+    tier: Annotated[int, Meta(ge=0, description="what a crowd cost: 0 nothing, 1 rate, 2 sight, 3 turns")] = 0
 
 
 class PropRow(Row, frozen=True):

@@ -417,7 +417,7 @@ export interface SnapshotPayload {
   readonly drop?: readonly number[];
   /** forget all cells first; default false */
   readonly reset?: boolean;
-  /** how far detail was cut; 0: not at all; at least 0; default 0 */
+  /** what a crowd cost: 0 nothing, 1 rate, 2 sight, 3 turns; at least 0; default 0 */
   readonly tier?: number;
 }
 

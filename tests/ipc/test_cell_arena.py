@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ipc.block import Block, create
 from ipc.cell_arena import CellReader, CellWriter
 from ipc.layout import Geometry, arena_dtype
-from shared.cells import EncodedCell
+from shared.cells import CellPage, EncodedCell
 
 GEOMETRY = Geometry(1, 1)
 CAPACITY_BYTES = GEOMETRY.arena_bytes
@@ -45,11 +45,22 @@ def arena() -> Iterator[Arena]:
 
 def cell(name: int, full: int = 30, news: int = 10) -> EncodedCell:
     """A cell with so many bytes, which tell its name."""
-    return EncodedCell(name, 1 if full else 0, bytes([name % 251]) * full, bytes([name % 241]) * news)
+    rows = bytes([name % 241]) * news
+    return EncodedCell(name, 1 if full else 0, bytes([name % 251]) * full, b"", rows, 0, (0, news // 2, news), 0)
 
 
 CELLS = st.lists(
-    st.builds(EncodedCell, st.integers(0, 2**20), st.integers(0, 8192), st.binary(max_size=40), st.binary(max_size=40)),
+    st.builds(
+        EncodedCell,
+        st.integers(0, 2**20),
+        st.integers(0, 8192),
+        st.binary(max_size=40),
+        st.binary(max_size=40),
+        st.just(bytes(40)),
+        st.integers(0, 40),
+        st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40)),
+        st.integers(0, 3),
+    ),
     max_size=20,
 )
 
@@ -58,7 +69,7 @@ CELLS = st.lists(
 @given(half=st.integers(0, 1), cells=CELLS)
 def test_cells_arrive_as_they_were_written(arena: Arena, half: int, cells: list[EncodedCell]) -> None:
     assert arena.writer.write(half, cells) == []
-    assert arena.reader.read(half) == cells
+    assert arena.reader.read(half).cells() == cells
     assert arena.flagged(half) == 0
 
 
@@ -75,35 +86,50 @@ def test_cells_that_do_not_fit_are_left_out_named_and_counted(
     omitted: list[int] = []
     used = 0
     for each in cells:
-        size = len(each.full) + len(each.news)
+        size = len(each.who) + len(each.head) + len(each.rows)
         if used + size <= CAPACITY_BYTES and len(fitting) < CAPACITY_CELLS:
             fitting.append(each)
             used += size
         else:
             omitted.append(each.cell)
     assert arena.writer.write(half, cells) == omitted
-    assert arena.reader.read(half) == fitting
+    assert arena.reader.read(half).cells() == fitting
     assert arena.flagged(half) == len(omitted)
 
 
 def test_a_half_can_be_filled_to_its_last_byte_and_not_beyond(arena: Arena) -> None:
     exact = [cell(1, CAPACITY_BYTES - 7, 7)]
     assert arena.writer.write(0, exact) == []
-    assert arena.reader.read(0) == exact
+    assert arena.reader.read(0).cells() == exact
     assert arena.writer.write(0, [cell(1, CAPACITY_BYTES - 7, 8)]) == [1]
-    assert arena.reader.read(0) == []
+    assert arena.reader.read(0).cells() == []
 
 
 def test_what_fits_exactly_is_kept_although_more_does_not_fit(arena: Arena) -> None:
     exact = cell(1, CAPACITY_BYTES - 7, 7)
     assert arena.writer.write(0, [exact, cell(2, 1, 0), cell(3, 0, 0)]) == [2]
-    assert arena.reader.read(0) == [exact, cell(3, 0, 0)]
+    assert arena.reader.read(0).cells() == [exact, cell(3, 0, 0)]
 
 
 def test_a_directory_can_be_filled_to_its_last_entry_and_not_beyond(arena: Arena) -> None:
     cells = [cell(name, 1, 1) for name in range(CAPACITY_CELLS + 2)]
     assert arena.writer.write(1, cells) == [CAPACITY_CELLS, CAPACITY_CELLS + 1]
-    assert arena.reader.read(1) == cells[:CAPACITY_CELLS]
+    assert arena.reader.read(1).cells() == cells[:CAPACITY_CELLS]
+
+
+def test_the_split_cells_arrive_with_the_others(arena: Arena) -> None:
+    arena.writer.write(0, [cell(1)], np.array([3, 7], np.int32))
+    arena.writer.write(1, [], np.array([5], np.int32))
+    assert arena.reader.read(0).nodes == (3, 7)
+    assert arena.reader.read(1).nodes == (5,)
+    arena.writer.write(0, [cell(99, CAPACITY_BYTES, 0), cell(100)], np.array([4], np.int32))
+    assert arena.reader.read(0).nodes == (4,), "whatever found no room"
+
+
+def test_a_page_made_of_cells_is_what_the_arena_gives(arena: Arena) -> None:
+    cells = [cell(1), cell(5, 0, 7), cell(9, 3, 0)]
+    arena.writer.write(0, cells, np.array([3], np.int32))
+    assert CellPage.of(cells, (3,)) == arena.reader.read(0)
 
 
 def test_the_halves_do_not_touch_each_other(arena: Arena) -> None:
@@ -111,16 +137,16 @@ def test_the_halves_do_not_touch_each_other(arena: Arena) -> None:
         crowd, few = [cell(name) for name in range(40)], [cell(7, 0, 25)]
         arena.writer.write(half, crowd)
         arena.writer.write(1 - half, few)
-        assert arena.reader.read(half) == crowd
-        assert arena.reader.read(1 - half) == few
+        assert arena.reader.read(half).cells() == crowd
+        assert arena.reader.read(1 - half).cells() == few
         arena.writer.write(1 - half, [cell(99, CAPACITY_BYTES, 0)])
-        assert arena.reader.read(half) == crowd
+        assert arena.reader.read(half).cells() == crowd
 
 
 def test_nothing_of_an_earlier_tick_shows_through(arena: Arena) -> None:
     arena.writer.write(0, [cell(name) for name in range(30)])
     arena.writer.write(0, [])
-    assert arena.reader.read(0) == []
+    assert arena.reader.read(0).cells() == []
     assert arena.flagged(0) == 0
 
 
@@ -128,13 +154,13 @@ def test_what_main_has_read_stays_when_the_zone_writes_on(arena: Arena) -> None:
     arena.writer.write(0, [cell(5)])
     read = arena.reader.read(0)
     arena.writer.write(0, [cell(6)])
-    assert read == [cell(5)]
+    assert read.cells() == [cell(5)]
 
 
 def test_a_new_arena_is_empty() -> None:
     arena = Arena()
     try:
-        assert arena.reader.read(0) == arena.reader.read(1) == []
+        assert arena.reader.read(0).cells() == arena.reader.read(1).cells() == []
     finally:
         arena.close()
 
@@ -146,7 +172,6 @@ def test_capacities_are_those_of_the_layout(arena: Arena) -> None:
 def test_what_main_reads_is_plain_python(arena: Arena) -> None:
     """They go into JSON and dicts by the thousand: no numpy scalars."""
     arena.writer.write(0, [cell(5)])
-    [read] = arena.reader.read(0)
-    assert type(read.cell) is int
-    assert type(read.members) is int
+    [read] = arena.reader.read(0).cells()
+    assert all(type(number) is int for number in (read.cell, read.members, read.came, *read.ends, read.flags))
     assert not isinstance(read.cell, np.generic)

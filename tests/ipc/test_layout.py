@@ -19,6 +19,7 @@ from ipc.layout import (
     SAMPLE_STRUCT,
     Geometry,
     arena_dtype,
+    gateway_dtype,
     input_dtype,
     table_dtype,
 )
@@ -28,14 +29,14 @@ from shared.player_state import COLUMNS
 from shared.vehicles import VEHICLES
 
 GEOMETRIES = [Geometry(1, 1), Geometry(3, 2), Geometry(77, 8), Geometry(2320, 8), Geometry(9232, 64)]
-BLOCKS = {"table": table_dtype, "input": input_dtype, "arena": arena_dtype}
+BLOCKS = {"table": table_dtype, "input": input_dtype, "gateway": gateway_dtype, "arena": arena_dtype}
 EVERY_BLOCK = [
     pytest.param(make(geometry), id=f"{kind}-{geometry.slots}-{geometry.zones}")
     for kind, make in BLOCKS.items()
     for geometry in GEOMETRIES
 ]
 
-LAYOUTS = {1: "54b93dfe", 2: "32592f41"}
+LAYOUTS = {1: "54b93dfe", 2: "c431f75e"}
 """Version to a digest of all dtypes. A layout that differs is another version: old and new programs must not mix."""
 
 

@@ -135,6 +135,20 @@ def first_only(change: Callable[[SnapshotPayload], SnapshotPayload]) -> Doctor:
     return lambda told, observer: change(told) if observer == "player-0" else told
 
 
+def every(ticks: int) -> Doctor:
+    """Rows of player 1 are told in every so many-th tick only."""
+
+    def doctor(told: SnapshotPayload, observer: str) -> SnapshotPayload:
+        due = observer != "player-0" or told.tick % ticks == 0
+        return edit(told, lambda cell: with_rows(cell, lambda row: row if due or row.slot != 11 or cell.who else None))
+
+    return doctor
+
+
+def of_tier(told: SnapshotPayload, tier: int) -> SnapshotPayload:
+    return SnapshotPayload(told.tick, told.t, told.cells, told.drop, told.reset, tier)
+
+
 # --- silence ---------------------------------------------------------------------------------------------------------
 
 
@@ -469,3 +483,43 @@ def test_reach_covers_the_hardest_braking() -> None:
         for ago in (2, 8, 20):
             if seq >= ago:
                 assert math.dist(places[-1], places[-1 - ago]) <= track.reach_m(ago * PERIOD_S) + 1e-6
+
+
+# --- rates and budget
+
+
+def test_rows_in_every_fourth_tick_are_as_good_as_in_every_one() -> None:
+    scene = Scene()
+    scene.run(200, every(4))
+    assert not scene.findings.kept
+    one, two, four = scene.referees["player-0"].latency_by_rate.values()
+    assert one, "of player 2"
+    assert not two
+    longest_ms = 1000 * max(four) / LATENCY_UNITS_PER_S
+    assert 3 * 50 < longest_ms < 4 * 50, "the oldest of four samples"
+
+
+@pytest.mark.parametrize(("ticks", "tier", "kinds"), [(18, 0, {"slow_row"}), (18, 2, {"slow_row"}), (18, 3, set())])
+def test_a_car_that_drives_and_is_told_too_seldom_is_reported_unless_rows_take_turns(
+    ticks: int, tier: int, kinds: set[str]
+) -> None:
+    scene = Scene(speed_mps=12.0)
+    seldom = every(ticks)
+    scene.run(200, lambda told, observer: of_tier(seldom(told, observer), tier))
+    assert scene.kinds() == kinds
+    assert all(int(found.evidence["age_ticks"]) > 12 for found in scene.findings.kept)
+
+
+@pytest.mark.parametrize(("tier", "kinds"), [(0, {"lost"}), (1, {"lost"}), (2, set()), (3, set())])
+def test_whom_the_budget_hides_nobody_misses(tier: int, kinds: set[str]) -> None:
+    scene = Scene(bots=2, speed_mps=3.0)
+
+    def hide(told: SnapshotPayload, observer: str) -> SnapshotPayload:
+        def without(cell: Cell) -> Cell:
+            kept = with_rows(cell, lambda row: None if row.slot == 11 else row)
+            return Cell(kept.c, kept.full, [who for who in kept.who if who.slot != 11], kept.at, [], 0)
+
+        return of_tier(edit(told, without), tier) if observer == "player-0" else told
+
+    scene.run(80, hide)
+    assert scene.kinds() == kinds

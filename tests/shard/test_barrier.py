@@ -20,6 +20,7 @@ from shard.memory import Memory
 from shared.cells import EncodedCell
 from shared.constants import PIPE_MESSAGE_BYTES_MAX
 from shared.ids import NO_ZONE
+from tests.cell_forms import plain_cell
 
 PERIOD_MS = 50.0
 
@@ -184,12 +185,12 @@ def test_a_done_nobody_asked_for_is_our_bug(shard: Shard) -> None:
 def test_cells_come_from_the_half_that_the_answered_tick_named(shard: Shard) -> None:
     for number in range(1, 4):
         shard.begin()
-        cells = [EncodedCell(number, 1, b"full", b"news")]
+        cells = [plain_cell(number, [3])]
         shard.answer(0, cells=cells)
         shard.answer(1)
         desk = shard.barrier.desks[0]
-        assert (desk.cells, desk.half, desk.committed) == (cells, shard.last(0).half, number)
-        assert shard.barrier.desks[1].cells == []
+        assert (desk.cells.cells(), desk.half, desk.committed) == (cells, shard.last(0).half, number)
+        assert shard.barrier.desks[1].cells.cells() == []
 
 
 # --- membership

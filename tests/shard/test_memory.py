@@ -22,7 +22,7 @@ def files_of(instance: str) -> set[str]:
 
 
 def test_every_zone_has_an_arena_beside_the_table_and_the_ring() -> None:
-    assert list(kinds(GEOMETRY)) == ["table", "input", "cells-0", "cells-1", "cells-2"]
+    assert list(kinds(GEOMETRY)) == ["table", "input", "gateway", "cells-0", "cells-1", "cells-2"]
 
 
 def test_blocks_live_as_long_as_the_memory() -> None:
@@ -47,7 +47,7 @@ def test_two_shards_share_nothing() -> None:
         other.close()
 
 
-@pytest.mark.parametrize("fitting", range(5))
+@pytest.mark.parametrize("fitting", range(6))
 def test_a_shard_that_does_not_fit_leaves_nothing_behind(fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reserve = os.posix_fallocate
     instance = f"only{fitting}"

@@ -323,7 +323,7 @@ def truth_of(shard: ShardStepper, player: str) -> set[str]:
     """Whom the player should see: everybody listed in a cell around its home, as committed."""
     table = shard.memory.table
     home = int(table.committed("home")[shard.body(player).slot])
-    around = shard.realm.fanout.watched(home)
+    around = shard.realm.fanout.watching.watch(home).periods
     cells = table.committed("cell")
     everybody = [other for other in shard.clients if shard.realm.occupant(other) is not None]
     return {other for other in everybody if int(cells[shard.body(other).slot]) in around}

@@ -10,6 +10,8 @@ import pytest
 
 from shard.fanout import NOTHING, CellNews, Fanout
 from shard.signals import CELL_BURST, CELL_PER_S, CELLS_MAX, Signals
+from shard.watching import Watching
+from shared.constants import CELL_M
 from tests.stepper import payload_of
 
 SIDE = 8
@@ -30,7 +32,7 @@ class Ear:
 class Square:
     """Watchers by slot, shown the cells around their homes."""
 
-    fanout: Fanout = field(default_factory=lambda: Fanout(16, SIDE))
+    fanout: Fanout = field(default_factory=lambda: Fanout(16, Watching(SIDE, CELL_M, 0)))
     homes: np.ndarray = field(default_factory=lambda: np.full(16, NOTHING, np.int32))
     ears: dict[int, Ear] = field(default_factory=dict)
 
@@ -38,7 +40,7 @@ class Square:
         ear = self.ears[slot] = Ear()
         self.homes[slot] = home
         self.fanout.watch(slot, ear)
-        self.fanout.publish(1, 50.0, self.homes, CellNews())
+        self.fanout.publish(1, 50.0, self.homes, None, CellNews())
         for each in self.ears.values():
             each.frames.clear()
         return ear

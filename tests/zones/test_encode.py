@@ -16,8 +16,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.cells import EncodedCell
+from shared.cells import WINDOWS, EncodedCell
 from shared.constants import FLAG_AIRBORNE, PROOF_OF_LIFE_MS
+from tests.cell_forms import MEMBERSHIP, full_of, full_row, news_of, parsed
 from tests.watcher import Json, Watcher
 from zones.encode import CellEncoder, who_row
 from zones.listing import Listing
@@ -183,47 +184,55 @@ class Told:
         return {
             cell: {"c": cell}
             | ({"who": [json.loads(zone.names[slot]) for slot in who[cell]]} if cell in who else {})
-            | ({"at": trimmed([zone.row[slot] for slot in at[cell]])} if cell in at else {})
-            | ({"gone": gone[cell]} if cell in gone else {})
+            | ({"at": [full_row(zone.row[slot]) for slot in sorted(at[cell])]} if cell in at else {})
+            | ({"gone": sorted(gone[cell])} if cell in gone else {})
             for cell in who.keys() | at.keys() | gone.keys()
         }
-
-
-def trimmed(rows: list[list[int]]) -> list[list[int]]:
-    """Rows without the columns at their end that say nothing in any of them."""
-    width = max(8 if row[6] & FLAG_AIRBORNE else 7 if row[6] else 6 for row in rows)
-    return [row[:width] for row in rows]
 
 
 def check_news(encoded: list[EncodedCell], naive: dict[int, Json], owed: set[int]) -> None:
     """News say exactly what changed, no more and no less; cells that were left out before go full."""
     for each in encoded:
+        news = parsed(news_of(each))
         if each.cell in owed:
-            assert orjson.loads(each.news) == (orjson.loads(each.full) if each.full else {"c": each.cell, "full": True})
+            assert news == (parsed(full_of(each)) or {"c": each.cell, "full": True})
         else:
-            news: Json = orjson.loads(each.news) if each.news else {}
-            if "gone" in news:
-                assert len(news["gone"]) == len(set(news["gone"]))
-                news["gone"] = set(news["gone"])
             assert news == naive.get(each.cell, {})
+            moved = naive.get(each.cell, {}).get("at", [])
+            come = {who[0] for who in naive.get(each.cell, {}).get("who", [])}
+            only_members = {key: value for key, value in news.items() if key != "at"}
+            if come:
+                only_members["at"] = [row for row in moved if row[0] in come]
+            assert parsed(news_of(each, MEMBERSHIP)) == (only_members if only_members.keys() > {"c"} else {})
     assert naive.keys() | owed <= {each.cell for each in encoded}
 
 
 class Eye:
-    """A watcher of some cells, fed as the fan-out would feed it."""
+    """A watcher of some cells, fed as the fan-out would feed it: cells are due in every ``period``-th tick."""
 
-    def __init__(self, cells: set[int]) -> None:
+    def __init__(self, cells: set[int], period: int = 1) -> None:
         self.cells = cells
+        self.period = period
         self.view = Watcher()
         self.started = False
+        self.turn = 0
+        self.fresh: set[int] = set()
+        """Cells whose rows are all as they are: they were due, or told in full."""
         self.blind: set[int] = set()
         """Cells of whose last tick nothing arrived for want of room."""
 
     def show(self, tick: int, arrived: list[EncodedCell], omitted: Sequence[int]) -> None:
         """One tick that is shown; the first is a reset with full cells."""
-        found = [(each.news if self.started else each.full) for each in arrived if each.cell in self.cells]
+        self.turn += 1
+        window = MEMBERSHIP if self.turn % self.period else self.period
+        found = [
+            news_of(each, window) if self.started else full_of(each) for each in arrived if each.cell in self.cells
+        ]
         payload = json.loads(b'{"tick":%d,"cells":[%b]}' % (tick, b",".join(filter(None, found))))
         self.view.apply(payload | {"reset": not self.started})
+        self.fresh = set(self.cells)
+        if self.started and window == MEMBERSHIP:
+            self.fresh = {cell["c"] for cell in payload["cells"] if cell.get("full")}
         self.started = True
         self.blind = {cell for cell in omitted if cell in self.cells}
 
@@ -234,6 +243,8 @@ class Eye:
             if cell in self.cells - self.blind:
                 assert listing.get(slot) == cell, f"slot {slot} stands in {cell}, is seen in {listing.get(slot)}"
                 assert self.view.cars[slot].who == json.loads(truth.name[slot])
+                if cell not in self.fresh and self.view.cars[slot].tick != truth.tick:
+                    continue
                 assert_same_row(self.view.cars[slot].row, truth.row[slot])
         for slot, cell in listing.items():
             if cell not in self.blind and slot not in truth.left_behind:
@@ -242,7 +253,7 @@ class Eye:
 
 def assert_same_row(seen: list[int], true: list[int]) -> None:
     """Equal but for ``seq``, which may be a second old."""
-    full = seen + [0, GROUND_CM][len(seen) - 6 :] if len(seen) < 8 else seen
+    full = full_row(seen)
     assert [*full[:SEQ], *full[SEQ + 1 :]] == [*true[:SEQ], *true[SEQ + 1 :]]
     assert true[SEQ] - full[SEQ] <= PROOF_OF_LIFE_MS / TICK_MS
 
@@ -252,7 +263,16 @@ Show = tuple[Truth, list[EncodedCell], Sequence[int]]
 
 def run(*doings: Doing) -> None:
     zone = HandZone()
-    eyes = [Eye({0, 1, 2}), Eye({0}), Eye({1}), Eye({2}), Eye({0, 2})]
+    eyes = [
+        Eye({0, 1, 2}),
+        Eye({0}),
+        Eye({1}),
+        Eye({2}),
+        Eye({0, 2}),
+        Eye({0, 1, 2}, 2),
+        Eye({0, 1, 2}, 4),
+        Eye({1}, 4),
+    ]
     waiting: Show | None = None
     """What is shown once the next tick is made, unless that one is there in time."""
     for doing in doings:
@@ -263,7 +283,7 @@ def run(*doings: Doing) -> None:
         show = this if in_time else waiting
         waiting = this if doing.late else None
         if doing.newcomer:
-            eyes.append(Eye({0, 1, 2}))
+            eyes += [Eye({0, 1, 2}), Eye({0, 1, 2}, 4)]
         if show is not None:
             truth, cells, omitted = show
             zone.shown = truth.tick
@@ -274,27 +294,34 @@ def run(*doings: Doing) -> None:
 
 def check_cells(zone: HandZone, arrived: list[EncodedCell]) -> None:
     """Cells ascend, their ``full`` is what a naive encoder makes, and news are JSON of the contract's keys."""
-    assert len({each.cell for each in arrived}) == len(arrived)
+    assert [each.cell for each in arrived] == sorted({each.cell for each in arrived})
     for each in arrived:
         here = sorted(slot for slot, cell in zone.cell.items() if cell == each.cell)
         assert each.members == len(here)
-        assert (orjson.loads(each.full) if each.full else None) == naive_full(zone, each.cell, here)
-        if each.news:
-            news = orjson.loads(each.news)
-            assert set(news) <= {"c", "full", "who", "at", "gone"}
-            assert news["c"] == each.cell
-            assert {who[0] for who in news.get("who", ())} <= {row[0] for row in news.get("at", ())}
-            assert len(news) > 1, "a cell without news has none"
+        assert parsed(full_of(each)) == naive_full(zone, each.cell, here)
+        widths = {len(row) for row in orjson.loads(full_of(each) or b"{}").get("at", ())}
+        assert widths == ({max(map(needed_columns, (zone.row[slot] for slot in here)))} if here else set())
+        for window in (MEMBERSHIP, *WINDOWS):
+            if form := news_of(each, window):
+                news = orjson.loads(form)
+                assert set(news) <= {"c", "full", "who", "at", "gone"}
+                assert news["c"] == each.cell
+                assert {who[0] for who in news.get("who", ())} <= {row[0] for row in news.get("at", ())}
+                assert len(parsed(form)) > 1, "a cell without news has none"
 
 
-def naive_full(zone: HandZone, cell: int, here: list[int]) -> Json | None:
+def needed_columns(row: list[int]) -> int:
+    return 8 if row[6] & FLAG_AIRBORNE else 7 if row[6] else 6
+
+
+def naive_full(zone: HandZone, cell: int, here: list[int]) -> Json:
     if not here:
-        return None
+        return {}
     return {
         "c": cell,
         "full": True,
         "who": [json.loads(zone.names[slot]) for slot in here],
-        "at": trimmed([zone.row[slot] for slot in here]),
+        "at": [full_row(zone.row[slot]) for slot in here],
     }
 
 
@@ -412,8 +439,8 @@ def test_a_cell_without_news_says_nothing_but_can_be_shown_full() -> None:
     zone = HandZone()
     seen(zone, IN_CELL_0)
     [cell] = seen(zone, Doing())
-    assert cell.news == b""
-    assert orjson.loads(cell.full)["at"] == [[0, 2, 0, 10, 0, 0]]
+    assert news_of(cell) == b""
+    assert orjson.loads(full_of(cell))["at"] == [[0, 2, 0, 10, 0, 0]]
 
 
 def test_the_bytes_are_compact_and_the_same_for_the_same_ticks() -> None:
@@ -422,10 +449,31 @@ def test_the_bytes_are_compact_and_the_same_for_the_same_ticks() -> None:
     assert [seen(one, doing) for doing in doings] == [seen(other, doing) for doing in doings]
     [cell] = HandZone().do(IN_CELL_0)
     name = "Näme".encode()
-    assert cell.full == b'{"c":0,"full":true,"who":[[0,"sub-0-1","%b 0","car"]],"at":[[0,1,0,10,0,0]]}' % name
-    assert cell.news == b'{"c":0,"who":[[0,"sub-0-1","%b 0","car"]],"at":[[0,1,0,10,0,0]]}' % name
+    assert full_of(cell) == b'{"c":0,"full":true,"who":[[0,"sub-0-1","%b 0","car"]],"at":[[0,1,0,10,0,0]]}' % name
+    assert news_of(cell) == b'{"c":0,"who":[[0,"sub-0-1","%b 0","car"]],"at":[[0,1,0,10,0,0]]}' % name
 
 
 @pytest.mark.parametrize("text", ['"quoted"', "back\\slash", "\u2028", "漢字", "</script>"])
 def test_names_are_json_whatever_is_in_them(text: str) -> None:
     assert json.loads(who_row(7, text, text, "car")) == [7, text, text, "car"]
+
+
+def test_every_window_holds_the_rows_that_changed_within_it_and_every_row_is_encoded_once() -> None:
+    zone = HandZone()
+    for doing in (Doing(join=(0, 3)), *[Doing()] * 5, Doing(drive=((0, 0, 0),))):
+        [cell] = seen(zone, doing)
+    for age in range(6):
+        moved = [{row[0] for row in parsed(news_of(cell, window)).get("at", ())} for window in WINDOWS]
+        assert moved == [{0} if age < window else set() for window in WINDOWS]
+        assert cell.rows.count(b"[") == cell.members == 2, "prefixes of one text"
+        [cell] = seen(zone, Doing())
+
+
+def test_as_many_cells_are_encoded_as_have_members_now_or_had_in_the_tick_before() -> None:
+    zone = HandZone()
+    seen(zone, Doing(join=(0, 1, 2, 3)))
+    for doing in (Doing(), Doing(move=((0, 1),)), Doing(move=((3, 2),)), Doing(), Doing(quit=(1,)), Doing(quit=(0,))):
+        before = set(zone.cell.values())
+        encoded = seen(zone, doing)
+        assert {each.cell for each in encoded} <= before | set(zone.cell.values())
+        assert {each.cell for each in encoded} >= set(zone.cell.values())

@@ -15,8 +15,8 @@ START_MS = 1_000_000.0
 class Zone:
     """A listing with members whose cells and rows a test sets."""
 
-    def __init__(self) -> None:
-        self.listing = Listing(8)
+    def __init__(self, row_budget: int = 0) -> None:
+        self.listing = Listing(8, row_budget)
         self.cells: dict[int, int] = {}
         self.rows: dict[int, list[int]] = {}
         self.now_ms = START_MS
@@ -47,7 +47,7 @@ class Zone:
         """Slots that entered and slots whose row is sent, and who is gone from where."""
         news = self.tick(ms)
         slots = np.array(sorted(self.cells), np.intp)
-        return slots[news.entered].tolist(), slots[news.changed].tolist(), news.gone
+        return slots[news.entered].tolist(), slots[news.age == 0].tolist(), news.gone
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_member_that_is_introduced_anew_enters_its_cell_again_and_is_not_gone(
     zone.told()
     zone.listing.reintroduce(3)
     news = zone.tick()
-    assert (news.entered.tolist(), news.changed.tolist(), news.gone) == ([True, False], [True, False], {})
+    assert (news.entered.tolist(), (news.age == 0).tolist(), news.gone) == ([True, False], [True, False], {})
     assert 7 in news.touched, "the cell's text of who is in it is made anew"
     assert zone.told() == ([], [], {})
 
@@ -223,3 +223,42 @@ def test_a_newcomer_that_is_introduced_anew_just_enters(zone: Zone) -> None:
     zone.adopt(3, cell=7)
     zone.listing.reintroduce(3)
     assert zone.told() == ([3], [3], {})
+
+
+def test_ages_count_the_ticks_since_a_row_was_news(zone: Zone) -> None:
+    zone.adopt(3, cell=7)
+    zone.adopt(4, cell=7)
+    zone.tick()
+    for age in range(1, 6):
+        zone.rows[4][X] += 1
+        assert zone.tick().age.tolist() == [age, 0]
+
+
+def test_rows_beyond_the_budget_take_turns_and_none_is_lost() -> None:
+    zone = Zone(row_budget=2)
+    for slot in range(5):
+        zone.adopt(slot, cell=7)
+    zone.adopt(6, cell=8)
+    entered, changed, _ = zone.told()
+    assert entered == changed == [0, 1, 2, 3, 4, 6], "who comes is told at once"
+    for slot in zone.rows:
+        zone.rows[slot][X] += 1
+    told = [zone.told()[1] for _ in range(4)]
+    assert [len([slot for slot in slots if slot != 6]) for slots in told] == [2, 2, 1, 0]
+    assert sorted(slot for slots in told for slot in slots) == [0, 1, 2, 3, 4, 6]
+
+
+def test_in_a_cell_over_budget_that_never_rests_nobody_waits_longer_than_the_others() -> None:
+    zone = Zone(row_budget=2)
+    for slot in range(6):
+        zone.adopt(slot, cell=7)
+    zone.told()
+    last = dict.fromkeys(range(6), 0)
+    for tick in range(1, 31):
+        for slot in zone.rows:
+            zone.rows[slot][X] += 1
+        _, changed, _ = zone.told()
+        assert len(changed) == 2
+        for slot in changed:
+            last[slot] = tick
+        assert all(tick - told < 3 for slot, told in last.items() if tick >= 3)

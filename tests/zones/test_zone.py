@@ -21,6 +21,7 @@ from ipc.world_table import MainTable, ZoneTable
 from shared.player_state import COLUMNS
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
+from tests.cell_forms import full_of, news_of
 from tests.watcher import Json
 from zones.simulation import ZoneWorld
 from zones.zone import Zone
@@ -98,8 +99,8 @@ class Stage:
     def cells(self) -> dict[int, tuple[Json, Json]]:
         """What the last tick wrote: full form and news of each cell."""
         return {
-            each.cell: (json.loads(each.full or b"{}"), json.loads(each.news or b"{}"))
-            for each in self.arena.read(self.number % 2)
+            each.cell: (json.loads(full_of(each) or b"{}"), json.loads(news_of(each) or b"{}"))
+            for each in self.arena.read(self.number % 2).cells()
         }
 
     def committed(self, name: str, slot: int) -> Any:
@@ -271,7 +272,7 @@ def test_cells_that_found_no_room_go_full_as_soon_as_there_is_some(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.tick(adopted=[stage.seat(3, x=300.0), stage.seat(4, x=500.0)])
-    monkeypatch.setattr(stage._views[2], "capacity_bytes", 80)
+    monkeypatch.setattr(stage._views[2], "capacity_bytes", 60)
     stage.sample(4, 1, 501.0, 100.0)
     done = stage.tick()
     assert done.omitted == 2
@@ -306,3 +307,20 @@ def test_a_slots_next_player_is_shown_under_its_own_name(stage: Stage) -> None:
     stage.tick(adopted=[(3, 2)])
     [(full, news)] = stage.cells().values()
     assert full["who"] == news["who"] == [[3, "somebody-else", "Other", "truck"]]
+
+
+def test_a_cell_that_lists_somebody_released_splits_only_when_he_is_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watchers see him there until his new owner shows him; a split would take the cell from under him."""
+    monkeypatch.setattr("zones.interest.CELL_SPLIT_ABOVE", 2)
+    leaver = stage.seat(9, x=300.0, z=100.0)
+    stage.tick(adopted=[leaver, stage.seat(1, x=301.0), stage.seat(2, x=302.0)], commands=[])
+    nodes = stage.arena.read(stage.number % 2).nodes
+    assert nodes, "three are a crowd"
+    stage.tick(released=[leaver])
+    assert stage.arena.read(stage.number % 2).nodes == nodes
+    stage.tick(released=[(1, 1), (2, 1)], forget=[(1, 1), (2, 1)])
+    assert stage.arena.read(stage.number % 2).nodes == nodes, "nobody else is there, but he is"
+    stage.tick(forget=[leaver])
+    assert stage.arena.read(stage.number % 2).nodes == ()
