@@ -189,5 +189,5 @@ def test_the_picture_in_the_readme_is_of_the_shipped_world() -> None:
 def test_the_benchmark_prints_its_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_world.main([str(file), "--rounds", "1"]) == 0
     said = capsys.readouterr().out
-    assert len(said.splitlines()) == 11
+    assert len(said.splitlines()) == 15
     assert "chunks made and encoded" in said
