@@ -64,7 +64,8 @@ def test_an_asked_end_is_clean_and_leaves_nothing(shard: RunningShard, number: i
     assert time.monotonic() - began < 5.0
     assert not any(zone.is_running() for zone in zones)
     assert not _blocks(shard)
-    assert not [record for record in shard.log if record["level"] in ("warning", "error")]
+    loud = [record["message"] for record in shard.log if record["level"] in ("warning", "error")]
+    assert set(loud) <= {"more zones than cores: each costs a share of a core"}, "which a small machine has to hear"
 
 
 def test_ctrl_c_for_the_whole_group_is_as_clean(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_killed_main_leaves_no_orphan_and_the_next_start_removes_what_it_left(
 def test_blocks_of_a_living_shard_are_left_alone(shard: RunningShard, tmp_path: Path) -> None:
     with RunningShard(["--zones", "1", "--dev-secret-file", str(tmp_path / "secret")]):
         pass
-    assert len(_blocks(shard)) == 6
+    assert len(_blocks(shard)) == 7
 
 
 def test_a_killed_zone_is_taken_over_by_a_spare(shard: RunningShard) -> None:
