@@ -34,7 +34,7 @@ import numpy as np
 from shared.constants import NAME_CHARS_MAX, PLAYER_ID_BYTES_MAX, RING_ENTRIES, ZONES_MAX
 from shared.player_state import COLUMNS
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 """Grows with every change of a dtype below; blocks of another version are refused."""
 
 MAGIC: Final = 0x3A_64_72_61_68_73_0A_07

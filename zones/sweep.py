@@ -5,13 +5,15 @@ away from every shape. Between two samples only the chord is known; a car that a
 any direction leaves the chord by at most ``sag = bend * gap^2 / 8`` (2.5 m for a second, 16 cm for a quarter of one, 6
 mm at 20 Hz), wherever it drove meanwhile. Bouncing off a shape bends a path away from it, which moves the chord to the
 free side. So shapes that are shrunk by ``margin_m + sag`` are never touched by an honest chord; but shrinking stops at
-half a shape's size, or trees would vanish.
+half a shape's size, or trees would vanish. After a gap of more than ``gap_ms`` those that are no larger than the sag do
+vanish, but for end points: whoever was not heard for a second has driven around a tree for all we know.
 
 A wall is a line, and shrinking it would open a fence at every joint. It is never made thinner, and shorter only at ends
 past which a car can drive, and only by ``sag - body_m``, which is nothing below half a second, and by a quarter of its
 length at most. So no segment passes a wall, however fast and at whatever rate, but near a free end after a long
-silence, where it could have driven around. Gaps beyond ``bend_gap_max_s`` shrink nothing further: who sends less than
-once per second is set back now and then, without a strike.
+silence, where it could have driven around. Gaps beyond ``bend_gap_max_s`` shrink nothing further, and a car that hits
+something bends its path more sharply than any tyre. So a chord is a proof up to ``gap_ms`` only: who sends seldom and
+seems to have passed a wall is set back without a strike, as ``late``.
 
 Only entering counts: who stands in a shape (put there by us, or by a world that changed) may leave it. "Stands in" is
 asked of a slightly smaller shape, the core, and "enters" of the full one: a point that rounding puts on the wrong side
@@ -155,8 +157,11 @@ def _entries(
     on_edge = _within(disc, along, across, edge_d, edge_w) & ~in_core
     less = np.where(on_edge, CORE_M, 0.0)
     ends_in = _within(disc, along + step_along, across + step_across, edge_d - less, edge_w - less)
-    chord_w = np.where(on_edge | wall, edge_w - less, np.maximum(edge_w - sag_m, 0.5 * half_w))
-    chord_d = np.where(on_edge | wall, edge_d - less, np.maximum(edge_d - sag_m, 0.5 * half_d))
+    gap_s = limits.gap_ms / 1000.0
+    avoidable = (sag_m > limits.bend_mps2 * gap_s * gap_s / 8.0) & (np.maximum(edge_w, edge_d) <= sag_m)
+    least = np.where(avoidable, -1.0, 0.5)
+    chord_w = np.where(on_edge | wall, edge_w - less, np.maximum(edge_w - sag_m, least * half_w))
+    chord_d = np.where(on_edge | wall, edge_d - less, np.maximum(edge_d - sag_m, least * half_d))
     zero, one = np.zeros(len(along)), np.ones(len(along))
     ends = along + step_along, across + step_across
     enter, leave = box_span(along, across, *ends, zero, zero, one, zero, chord_w, chord_d)

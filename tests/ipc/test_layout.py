@@ -35,7 +35,7 @@ EVERY_BLOCK = [
     for geometry in GEOMETRIES
 ]
 
-LAYOUTS = {1: "54b93dfe", 2: "32592f41"}
+LAYOUTS = {1: "54b93dfe", 2: "32592f41", 3: "3bbf0ba8"}
 """Version to a digest of all dtypes. A layout that differs is another version: old and new programs must not mix."""
 
 

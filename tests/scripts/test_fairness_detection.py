@@ -35,7 +35,16 @@ FIRST_S = {
     "teleport after resume": 0.3,
 }
 """By when every case is mitigated, the way of the sample included."""
-REMOVED = ("speed x1.25", "speed x2", "denied corrections", "blink 30 m", "blink 100 m", "flying", "time reversal")
+REMOVED = (
+    "speed x1.25",
+    "speed x2",
+    "denied corrections",
+    "blink 30 m",
+    "blink 100 m",
+    "flying",
+    "time reversal",
+    "wall pass",
+)
 """Whoever goes on with these for CHEATING_S is removed."""
 
 
@@ -87,7 +96,7 @@ def test_a_lag_switch_gains_the_bank_at_most(found: dict[str, Found], name: str,
 @pytest.mark.parametrize("name", ["wall pass", "wall pass, 1 Hz"])
 def test_a_wall_is_never_passed(found: dict[str, Found], name: str) -> None:
     assert found[name].extra_m < 0.1
-    assert sum(found[name].set_backs.values()) > 0
+    assert sum(found[name].set_backs.values()) + found[name].late > 0
 
 
 @pytest.mark.parametrize("name", REMOVED)

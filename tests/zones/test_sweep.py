@@ -133,8 +133,9 @@ def test_over_the_whole_tick_a_wall_stops_a_cheat_for_good(period_s: float, spee
             driver.drive(driver.x, driver.z + speed_mps * period_s, period_s)
         driver.tick()
         assert driver.at[1] < 110.0
-    assert {event.check for event in driver.corrections} <= {"clip", "teleport", "budget"}
-    assert "clip" in {event.check for event in driver.corrections} | driver.checks()
+    assert {event.check for event in driver.corrections} <= {"clip", "late", "teleport", "budget"}
+    told = "clip" if period_s <= 0.25 else "late"
+    assert told in {event.check for event in driver.corrections}
 
 
 # --- discs and boxes
@@ -172,6 +173,14 @@ def test_the_chord_of_a_curve_may_cut_a_corner_by_what_the_car_can_bend() -> Non
     assert not enters([house], way, 1.0)
     assert enters([house], (92.0, 101.0, 108.0, 101.0), 1.0), "half of every shape stands whatever the gap"
     assert enters([house], (92.0, 104.0, 100.0, 104.0), 1.0), "and nobody ends inside"
+
+
+def test_whoever_was_not_heard_for_a_second_may_have_driven_around_a_tree() -> None:
+    tree, way = disc(100, 100, 1.5), (90.0, 100.0, 110.0, 100.0)
+    for gap_s, hit in ((0.05, True), (0.25, True), (1.0, False)):
+        assert enters([tree], way, gap_s) == hit
+    assert enters([tree], (90.0, 100.0, 99.5, 100.0), 1.0), "nobody ends inside"
+    assert enters([box(100, 100, 0.5, 20.0)], (90, 100, 110, 100), 1.0), "a long house is no tree"
 
 
 def test_after_a_long_gap_nobody_can_creep_into_a_shape_from_a_smaller_outline() -> None:
