@@ -17,8 +17,9 @@ Two things end in a placement with the check ``late`` and never in a strike, bec
 - More distance has come in than real time allows, and the client's clock, which is bounded by real time as well, says
   that the time was driven (``checks.unexplained_m``). That is a line that was slow and now is not: after a stall, or
   when its delay shrinks. A cheat can have the same look, and gains as little: it is put back.
-- A long step (``gap_ms``) leads through something solid. Where the car was meanwhile nobody knows, so it is no crime;
-  but a wall that lets pass whoever sends seldom is none, so the car is put back.
+- A step leads through something solid, and is long (``gap_ms``) or near enough to the end of a wall to have led around
+  it. Where the car was meanwhile nobody knows, so it is no crime; but a wall that lets pass whoever sends seldom is
+  none, so the car is put back.
 """
 
 from __future__ import annotations
@@ -210,7 +211,8 @@ class Judge:
         leash_m = np.maximum(limits.leash_s * cap_mps, limits.leash_least_m)
         jumped = jump_m > 0.0
         entered = ~jumped & (swept.depth_m > 0.0)
-        seen = gap_s * 1000.0 <= limits.gap_ms
+        around_m = cap_mps * limits.refill * gap_s + limits.bank_slack_m
+        seen = (gap_s * 1000.0 <= limits.gap_ms) & (swept.detour_m > around_m)
         slack = ~jumped & ~entered & (short_m > leash_m)
         over = slack & (checks.unexplained_m(step_m, own_m, own_grown_m) > 0.0)
         held: Mask = jumped | entered | slack

@@ -22,6 +22,7 @@ class PlainRules:
     enforce: bool
     solids: Solids
     open_ends: list[tuple[bool, bool]]
+    loose_ends: list[tuple[bool, bool]]
     ground_m: float
     size_m: float
     now_ms: float = 0.0
@@ -65,7 +66,10 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     own, own_grown = min(player["own_m"], own_full), cap * limits.refill * own_s
 
     jump = max(step - max(limits.teleport_least_m, limits.teleport_times * cap * gap_s), 0.0)
-    clip = entered(rules, player["pos"][0], player["pos"][2], x, z, gap_s)
+    solids = entered(rules, player["pos"][0], player["pos"][2], x, z, gap_s)
+    clip = bool(solids)
+    around = cap * limits.refill * gap_s + limits.bank_slack_m
+    seen = any(_detour(rules, number, player["pos"][0], player["pos"][2], x, z) > around for number in solids)
     slack = jump == 0.0 and not clip and short > max(limits.leash_s * cap, limits.leash_least_m)
     held = jump > 0.0 or clip or slack
     clamped = short > 0.0 and not held
@@ -84,7 +88,7 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     if jump > 0.0:
         _set_back(rules, player, 3.0)
     elif clip:
-        _set_back(rules, player, 2.0 if gap_s * 1000.0 <= limits.gap_ms else 0.0)
+        _set_back(rules, player, 2.0 if seen and gap_s * 1000.0 <= limits.gap_ms else 0.0)
     elif slack:
         _set_back(rules, player, 1.0 if over else 0.0)
     if stays:
@@ -171,13 +175,26 @@ def _set_back(rules: PlainRules, player: Player, strikes: float) -> None:
         player["placed_ms"] = rules.now_ms
 
 
-def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s: float) -> bool:
-    """Whether a step enters any solid: every shape is looked at, one point of the step after the other.
+def _detour(rules: PlainRules, number: int, x0: float, z0: float, x1: float, z1: float) -> float:
+    """The way past the nearer end of a wall that is no joint."""
+    solids, ways = rules.solids, [math.inf]
+    for sign, loose in zip((1.0, -1.0), rules.loose_ends[number], strict=True):
+        reach = sign * float(solids.half_d[number])
+        x = float(solids.x[number]) + reach * float(solids.ahead_x[number])
+        z = float(solids.z[number]) + reach * float(solids.ahead_z[number])
+        if loose:
+            ways.append(math.dist((x0, z0), (x, z)) + math.dist((x, z), (x1, z1)))
+    return min(ways)
+
+
+def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s: float) -> list[int]:
+    """Which solids a step enters: every shape is looked at, one point of the step after the other.
 
     The outline is computed as documented, the crossing by cutting the step in its own way (Liang and Barsky for boxes,
     the nearest point for discs).
     """
     solids, limits = rules.solids, rules.limits
+    found = []
     sag = limits.bend_mps2 * min(gap_s, limits.bend_gap_max_s) ** 2 / 8.0
     for number in range(len(solids)):
         ax, az = float(solids.ahead_x[number]), float(solids.ahead_z[number])
@@ -205,8 +222,8 @@ def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s
         if _inside(disc, start, edge):
             edge = chord = core
         if _inside(disc, end, edge) or _passes(disc, start, end, chord):
-            return True
-    return False
+            found.append(number)
+    return found
 
 
 def _inside(disc: bool, point: tuple[float, float], half: tuple[float, float]) -> bool:

@@ -531,7 +531,8 @@ def test_judging_columns_is_judging_each_player_by_plain_numbers(seed: int, coun
     world, state, samples, classes, late_ms = _random_case(seed, count, enforce)
     obstacles = world.rules.obstacles
     ends = list(zip(obstacles.open_ahead.tolist(), obstacles.open_behind.tolist(), strict=True))
-    plain = plain_judge.PlainRules(DEFAULT, enforce, obstacles.solids, ends, 2.5, 256.0, START_MS + 50.0)
+    loose = list(zip(obstacles.loose_ahead.tolist(), obstacles.loose_behind.tolist(), strict=True))
+    plain = plain_judge.PlainRules(DEFAULT, enforce, obstacles.solids, ends, loose, 2.5, 256.0, START_MS + 50.0)
     players = [{name: getattr(state, name)[row].tolist() for name, *_ in COLUMNS} for row in range(count)]
     wanted = []
     for row, player in enumerate(players):

@@ -138,6 +138,34 @@ def test_over_the_whole_tick_a_wall_stops_a_cheat_for_good(period_s: float, spee
     assert told in {event.check for event in driver.corrections}
 
 
+@pytest.mark.parametrize(("beyond_m", "struck"), [(1.0, False), (6.0, True)])
+def test_who_may_have_driven_around_a_walls_end_is_stopped_without_a_strike(beyond_m: float, struck: bool) -> None:
+    """3.5 m in a twentieth of a second reach around the end of a wall, when it is a metre away."""
+    driver = OneDriver(lot([wall(100.0, 100.0, 160.0, 100.0)]), x=160.0 - beyond_m, z=98.8)
+    for _ in range(20):
+        driver.drive(driver.x, driver.z)
+        driver.tick()
+    driver.drive(driver.x, 100.7)
+    driver.tick()
+    assert [event.check for event in driver.corrections] == (["clip"] if struck else ["late"])
+    assert (driver.score > 0.0) == struck
+    assert driver.at == (160.0 - beyond_m, 98.8)
+
+
+def test_the_joint_of_a_fence_is_no_way_around() -> None:
+    fence = [wall(100.0, 100.0, 110.0, 100.0), wall(110.02, 100.0, 120.0, 100.0)]
+    found = sweep(
+        Obstacles.of(solids(fence, SIZE_M)),
+        column(109.0),
+        column(99.0),
+        column(109.0),
+        column(101.0),
+        column(0.05),
+        DEFAULT,
+    )
+    assert found.detour_m[0] == pytest.approx(2.0 * math.hypot(9.0, 1.0)), "only past the fence's other end"
+
+
 # --- discs and boxes
 
 
@@ -232,8 +260,8 @@ def test_sweeping_many_is_following_each_past_every_shape(seed: int) -> None:
     gap_s = rng.choice([0.0, 0.05, 0.25, 1.0, 3.0], count)
     found = sweep(obstacles, x0, z0, x1, z1, gap_s, DEFAULT)
     ends = list(zip(obstacles.open_ahead.tolist(), obstacles.open_behind.tolist(), strict=True))
-    plain = plain_judge.PlainRules(DEFAULT, True, obstacles.solids, ends, 0.0, SIZE_M)
+    plain = plain_judge.PlainRules(DEFAULT, True, obstacles.solids, ends, ends, 0.0, SIZE_M)
     for row in range(count):
         way = tuple(float(values[row]) for values in (x0, z0, x1, z1, gap_s))
-        assert bool(found.depth_m[row] > 0.0) == plain_judge.entered(plain, *way), way
+        assert bool(found.depth_m[row] > 0.0) == bool(plain_judge.entered(plain, *way)), way
         assert (found.solid[row] >= 0) == (found.depth_m[row] > 0.0)
