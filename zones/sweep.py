@@ -58,8 +58,9 @@ class Obstacles:
     loose_ahead: NDArray[np.bool_]
     """``(solids,)``: the same end is no joint, however narrow the passage is."""
     loose_behind: NDArray[np.bool_]
-    reach_m: F64
-    """``(solids,)``: nothing of a shape is further from its middle than this."""
+    circles_m: F64
+    """``(solids, 3)``: x and z of the middle, and the distance beyond which nothing of the shape lies. Most pairs
+    need no more than this."""
 
     @classmethod
     def of(cls, solids: Solids) -> Self:
@@ -78,7 +79,7 @@ class Obstacles:
                 is_open[wall[blocked]] = False
                 ends.append(is_open)
         reach_m = np.sqrt(solids.half_w * solids.half_w + solids.half_d * solids.half_d) + WALL_HALF_M + JOINT_M
-        return cls(solids, ends[0], ends[1], ends[2], ends[3], reach_m)
+        return cls(solids, ends[0], ends[1], ends[2], ends[3], np.column_stack((solids.x, solids.z, reach_m)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,9 @@ def _within_reach(
 ) -> NDArray[np.bool_]:
     """(P,) whether the circles around segment and shape meet: cheap, and most pairs end here."""
     half_x, half_z = (x1 - x0) * 0.5, (z1 - z0) * 0.5
-    mid_x, mid_z, half_m = x0 + half_x, z0 + half_z, np.sqrt(half_x * half_x + half_z * half_z)
-    off_x = mid_x[segment] - obstacles.solids.x[solid]
-    off_z = mid_z[segment] - obstacles.solids.z[solid]
-    reach = half_m[segment] + obstacles.reach_m[solid]
+    half_m = np.sqrt(half_x * half_x + half_z * half_z)
+    mine = np.column_stack((x0 + half_x, z0 + half_z, -half_m)).take(segment, axis=0)
+    off_x, off_z, reach = (mine - obstacles.circles_m.take(solid, axis=0)).T
     near: NDArray[np.bool_] = off_x * off_x + off_z * off_z <= reach * reach * (1.0 + 1e-9)
     return near
 
