@@ -68,15 +68,15 @@ class PlayerState:
 
     # --- anti-cheat: travels with the player, so that a border or a crash is no reset
     budget_m: F64 = _column("f8", fresh=np.inf)
-    """(N,) metres that the player may still travel; inf: as much as the bank holds."""
+    """(N,) metres that the player may still travel; inf: as much as the bank holds. More than that after a silence."""
     clock_ms: F64 = _column("f8")
     """(N,) milliseconds by which the client's clock may still advance."""
     heard_ms: F64 = _column("f8")
     """(N,) server time up to which the two budgets are filled: the last judged sample, or the last server-made move."""
     t_ms: F64 = _column("f8", fresh=np.inf)
-    """(N,) client clock at the last accepted sample; inf: not known on this connection."""
-    late_m: F64 = _column("f8")
-    """(N,) metres that an honest driver may have driven while nothing was heard, beyond what the bank holds."""
+    """(N,) client clock at the last judged sample; inf: not known on this connection."""
+    own_m: F64 = _column("f8", fresh=np.inf)
+    """(N,) metres that the player may still travel by its own clock; inf: as much as that bank holds."""
     span_ms: F64 = _column("f8", fresh=np.inf)
     """(N,) real time since speeds were measured last; inf: they are measured anew from the next sample on."""
     span_client_ms: F64 = _column("f8")

@@ -27,10 +27,15 @@ class Thresholds:
     all that a lag switch gains."""
     bank_racing_s: float = 0.5
     """The same while racing."""
+    slow_s: float = 1.25
+    """Time between two samples counts in full up to this, beside the bank: a hidden tab sends once per second, give or
+    take. A longer silence is a stall."""
     bank_slack_m: float = 1.0
+    own_bank_s: float = 0.25
+    """What the budget by the client's own clock holds: clocks of browsers may be rounded to 0.1 s."""
     leash_s: float = 0.25
     """A car that is short of budget follows its driver on a leash this long, in seconds at the cap; beyond, it is set
-    back. A client that sends once per second with jitter overdraws by this much now and then."""
+    back."""
     leash_least_m: float = 5.0
     teleport_least_m: float = 25.0
     """No honest step at 10 Hz is longer than 9 m."""
@@ -57,7 +62,7 @@ class Thresholds:
 
     # --- obstacles
     gap_ms: float = 250.0
-    """A longer gap between two samples leaves the path between them open: the sweep then never strikes."""
+    """A longer gap between two samples leaves the path between them open: the sweep then sets back as ``late``."""
     bend_mps2: float = 20.0
     """Most that a car accelerates in any direction; a path bends off its chord by ``bend * gap^2 / 8`` at most."""
     bend_gap_max_s: float = 1.25
@@ -68,8 +73,9 @@ class Thresholds:
     """Half a car's width: an honest car's middle stays this far away from everything solid."""
 
     # --- placements
-    answer_ms: float = 2000.0
-    """A client that still stamps its moves with another epoch after this long is placed again: it has lost the word."""
+    answer_ms: float = 20_000.0
+    """A client whose moves still come with another epoch after this long is placed again: it has lost the word. An
+    honest line may stall for 10 s on the way there and for 10 s on the way back."""
 
     # --- bounds, ground and flight
     bounds_m: float = 5.0

@@ -38,6 +38,7 @@ PURE = {
         "anticheat",
         "border",
         "checks",
+        "docket",
         "encode",
         "gates",
         "interest",

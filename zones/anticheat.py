@@ -4,25 +4,33 @@
     ->  what is accepted: speed, acceleration, agreement, flight: strikes  ->  rows
 
 The amounts come from ``zones/checks.py`` and ``zones/sweep.py``, their meaning from ``zones/verdicts.py``; this file
-asks them in order and keeps the books. All books are columns of the player's row and travel with it: a border, a resume
-or a take-over resets nothing, and judging again gives the same.
+asks them in order, and ``zones/docket.py`` writes down what comes of it. All books are columns of the player's row and
+travel with it: a border, a resume or a take-over resets nothing, and judging again gives the same.
 
 Budgets are filled by the time between *receiving* samples (stamped by main when a socket's bytes came in) and moves by
 our hand. So a zone that is late, or a player who changes zones, changes nothing for anybody: the same samples with the
 same stamps are judged the same, only later. When main itself stood still its stamps are late as well: then
 the Tick carries ``late_ms``, and for that second every bank holds so much more.
+
+Two things end in a placement with the check ``late`` and never in a strike, because they prove nothing:
+
+- More distance has come in than real time allows, and the client's clock, which is bounded by real time as well, says
+  that the time was driven (``checks.unexplained_m``). That is a line that was slow and now is not: after a stall, or
+  when its delay shrinks. A cheat can have the same look, and gains as little: it is put back.
+- A step leads through something solid, and is long (``gap_ms``) or near enough to the end of a wall to have led around
+  it. Where the car was meanwhile nobody knows, so it is no crime; but a wall that lets pass whoever sends seldom is
+  none, so the car is put back.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ipc.control import PlacedAt, Tick, Verdict
+from ipc.control import Tick
 from shared.constants import AIRBORNE_M, FLAG_RACING
 from shared.player_state import F64, U8, U32, PlayerState
 from shared.thresholds import Mode, Thresholds
@@ -30,15 +38,9 @@ from shared.vehicles import VehicleClass
 from shared.world.ground_grid import GroundGrid
 from zones import checks, verdicts
 from zones.checks import Mask
+from zones.docket import Docket
 from zones.movement import Index
 from zones.sweep import Obstacles, sweep
-from zones.verdicts import REACTIONS, Action, Check
-
-CORRECTIONS_PER_TICK_MAX: Final = 128
-"""Set-backs that a Done has room for beside answers and crossings; who comes after is held until the next tick."""
-VERDICTS_PER_TICK_MAX: Final = 16
-LATE_MOST_S: Final = 30.0
-"""Silences are remembered no longer than cars are held for their drivers."""
 
 
 def stale_epochs(state: PlayerState, who: Index, samples: Any) -> Mask:
@@ -97,9 +99,10 @@ def moved_by_server(rules: Rules, state: PlayerState, index: int, class_: int, n
     full_m = checks.bank_m(np.array([cap_mps]), bank_s, rules.limits)
     grown_m = cap_mps * rules.limits.refill * real_ms / 1000.0
     state.budget_m[row] = np.minimum(state.budget_m[row] + grown_m, full_m)
+    state.own_m[row] = np.inf
     state.clock_ms[row] = checks.clock_credit_ms(state.clock_ms[row], real_ms, rules.limits)
     state.heard_ms[row] = np.maximum(state.heard_ms[row], now_ms)
-    state.late_m[row], state.air_ms[row], state.span_ms[row] = 0.0, 0.0, np.inf
+    state.air_ms[row], state.span_ms[row] = 0.0, np.inf
     state.placed_ms[row] = now_ms
     if fresh:
         state.t_ms[row], state.clock_ms[row] = np.inf, rules.limits.clock_lead_ms
@@ -117,16 +120,14 @@ class Judge:
     ) -> None:
         self._rules = rules
         self._tick = tick
-        self._seats = slots, generations
         self._state = state
         self._cap_mps, self._accel_mps2 = checks.caps(rules.vehicles, classes)
-        self._bank_s = _bank_s(rules.limits, state.flags) + tick.late_ms / 1000.0
-        self.corrections: list[PlacedAt] = []
-        self.counts: Counter[str] = Counter()
-        """Samples by the check that they failed, and ``clamped``."""
+        self._late_s = tick.late_ms / 1000.0
+        self._bank_s = _bank_s(rules.limits, state.flags) + self._late_s
+        self.docket = Docket(state, slots, generations, tick.now_ms, rules.mode)
+        """What was found."""
         self.pairs = 0
         """Segments tested against shapes."""
-        self._found: list[tuple[bool, float, Verdict]] = []
 
     def open(self) -> verdicts.Sentence:
         """Count the strikes of the last tick."""
@@ -138,11 +139,6 @@ class Judge:
         """Players whom this tick gave strikes."""
         return int(np.count_nonzero(self._state.due))
 
-    def verdicts(self) -> list[Verdict]:
-        """What is worth telling, set-backs first, then what weighs most."""
-        worst = sorted(self._found, key=lambda found: (not found[0], -found[1]))
-        return [verdict for *_, verdict in worst[:VERDICTS_PER_TICK_MAX]]
-
     def judge(self, who: Index, samples: Any) -> Ruling:
         """One sample of each player ``who`` (M,), no row twice. Mutates columns of the anti-cheat and epochs."""
         state, rules = self._state, self._rules
@@ -152,9 +148,8 @@ class Judge:
         if rules.mode == "off":
             return Ruling(good, samples)
         self._place_again(who, samples)
-        out = np.flatnonzero(current & (beyond_m > rules.limits.bounds_m))
-        if len(out):
-            self._set_back("bounds", who[out], samples[out], beyond_m[out], np.full(len(out), rules.limits.bounds_m))
+        out = current & (beyond_m > rules.limits.bounds_m)
+        self.docket.set_back("bounds", out, who, samples, beyond_m, np.full(len(who), rules.limits.bounds_m))
         rows = np.flatnonzero(good)
         if not len(rows):
             return Ruling(good, samples)
@@ -169,21 +164,22 @@ class Judge:
     def _place_again(self, who: Index, samples: Any) -> None:
         """Samples of another epoch, long after the player was told of its own: tell it again, with yet another.
 
-        TCP loses no message, but whoever acts on the wrong one of two would be ignored for ever. Another epoch, not
-        the same: moves that are on their way from a client that did hear must not be judged against the older pose.
+        TCP loses no message, so this is for clients that act on the wrong one of two, and would be ignored for ever.
+        The word and the answer may both have stalled on their way, which is no reason to be placed twice: hence the
+        length of ``answer_ms``. Another epoch, not the same: moves that are on their way from a client that did hear
+        must not be judged against the older pose.
         """
         if self._rules.enforce:
-            limits, now_ms = self._rules.limits, self._tick.now_ms
-            waited_ms = now_ms - self._state.placed_ms[who]
-            lost = np.flatnonzero(stale_epochs(self._state, who, samples) & (waited_ms > limits.answer_ms))
-            if len(lost):
-                allowed_ms = np.full(len(lost), limits.answer_ms)
-                self._set_back("unanswered", who[lost], samples[lost], waited_ms[lost] - allowed_ms, allowed_ms)
+            allowed_ms = self._rules.limits.answer_ms
+            waited_ms = samples["recv_ms"] - self._state.placed_ms[who]
+            lost = stale_epochs(self._state, who, samples) & (waited_ms > allowed_ms)
+            allowed = np.full(len(who), allowed_ms)
+            self.docket.set_back("unanswered", lost, who, samples, waited_ms - allowed_ms, allowed)
 
     def _judge_moves(self, who: Index, samples: Any) -> tuple[Mask, Any]:
         """Samples within the world, of the right epoch and in order. Returns who is held, and the samples to apply."""
-        state, limits = self._state, self._rules.limits
-        cap_mps, bank_s = self._cap_mps[who], self._bank_s[who]
+        state, limits, docket = self._state, self._rules.limits, self.docket
+        cap_mps = self._cap_mps[who]
         x0, z0 = state.pos[who, 0], state.pos[who, 2]
         x1, z1 = samples["x"], samples["z"]
         dx, dz = x1 - x0, z1 - z0
@@ -199,26 +195,27 @@ class Judge:
         stepped = (ahead_ms > limits.clock_lead_ms) | (back_ms > 0.0)
         gap_s = np.maximum(client_ms, real_ms) / 1000.0
 
-        # distance
-        full_m = checks.bank_m(cap_mps, bank_s, limits)
-        grown_m = cap_mps * limits.refill * real_ms / 1000.0
-        filled_m = state.budget_m[who] + grown_m
-        budget_m = np.minimum(filled_m, full_m)
-        missed_m = np.where(np.isinf(filled_m), 0.0, filled_m - budget_m)
-        late_m = np.where(
-            real_ms > limits.gap_ms, state.late_m[who] + missed_m, np.maximum(state.late_m[who] - grown_m, 0.0)
-        )
+        # distance, by both clocks; a clock that was set says nothing, and the other counts for it
+        full_m = checks.bank_m(cap_mps, self._bank_s[who], limits)
+        budget_m = checks.budget_m(state.budget_m[who], full_m, cap_mps, real_ms, self._late_s, limits)
         short_m = checks.distance_short_m(step_m, budget_m)
+        own_ms = np.where(np.isinf(t_ms) | (back_ms > 0.0), real_ms, client_ms)
+        own_full_m = checks.bank_m(cap_mps, limits.own_bank_s, limits)
+        own_m = np.minimum(state.own_m[who], own_full_m)
+        own_grown_m = cap_mps * limits.refill * own_ms / 1000.0
 
         # what holds a car where it is
         jump_m = checks.teleport_m(step_m, cap_mps, gap_s, limits)
         swept = sweep(self._rules.obstacles, x0, z0, x1, z1, gap_s, limits)
         self.pairs += swept.pairs
         leash_m = np.maximum(limits.leash_s * cap_mps, limits.leash_least_m)
-        jumped, clipped = jump_m > 0.0, (jump_m == 0.0) & (swept.depth_m > 0.0)
-        slack = ~jumped & ~clipped & (short_m > leash_m)
-        late, over = slack & (short_m <= late_m), slack & (short_m > late_m)
-        held: Mask = jumped | clipped | slack
+        jumped = jump_m > 0.0
+        entered = ~jumped & (swept.depth_m > 0.0)
+        around_m = cap_mps * limits.refill * gap_s + limits.bank_slack_m
+        seen = (gap_s * 1000.0 <= limits.gap_ms) & (swept.detour_m > around_m)
+        slack = ~jumped & ~entered & (short_m > leash_m)
+        over = slack & (checks.unexplained_m(step_m, own_m, own_grown_m) > 0.0)
+        held: Mask = jumped | entered | slack
         clamped = (short_m > 0.0) & ~held
 
         share = np.where(clamped, budget_m / np.where(clamped, step_m, 1.0), 1.0)
@@ -226,27 +223,30 @@ class Judge:
         driven_m = np.where(stays, 0.0, np.minimum(step_m, budget_m))
         state.heard_ms[who] = np.maximum(state.heard_ms[who], recv_ms)
         state.budget_m[who] = budget_m - driven_m
-        state.late_m[who] = np.where(slack, 0.0, np.minimum(late_m, LATE_MOST_S * cap_mps))
-        state.clock_ms[who] = credit_ms - np.where(stays, 0.0, client_ms * (share if self._rules.enforce else 1.0))
+        part = share if self._rules.enforce else np.ones(len(who))
+        left_m = np.minimum(np.maximum(own_m + own_grown_m * part - driven_m, 0.0), own_full_m)
+        state.own_m[who] = np.where(over, 0.0, left_m)
+        state.clock_ms[who] = credit_ms - client_ms * part
+        state.t_ms[who] = samples["t_ms"]  # of those who are held as well: what is judged is past
 
-        self._flag("clock", who, samples, ahead_ms, credit_ms, gap_s)
-        self._flag("clock_back", who, samples, back_ms, np.zeros(len(who)), gap_s)
+        docket.flag("clock", who, samples, ahead_ms, credit_ms, gap_s)
+        docket.flag("clock_back", who, samples, back_ms, np.zeros(len(who)), gap_s)
         if held.any():
             allowed_m = np.maximum(limits.teleport_least_m, limits.teleport_times * cap_mps * gap_s)
-            self._set_back_where("teleport", jumped, who, samples, jump_m, allowed_m)
-            seen = gap_s * 1000.0 <= limits.gap_ms
-            self._set_back_where("clip", clipped, who, samples, swept.depth_m, step_m - swept.depth_m, strikes=seen)
-            self._set_back_where("late", late, who, samples, short_m, budget_m)
-            self._set_back_where("budget", over, who, samples, short_m, budget_m)
+            docket.set_back("teleport", jumped, who, samples, jump_m, allowed_m)
+            docket.set_back("clip", entered & seen, who, samples, swept.depth_m, step_m - swept.depth_m)
+            docket.set_back("late", entered & ~seen, who, samples, swept.depth_m, step_m - swept.depth_m)
+            docket.set_back("late", slack & ~over, who, samples, short_m, budget_m)
+            docket.set_back("budget", over, who, samples, short_m, budget_m)
         if clamped.any():
-            self.counts["clamped"] += int(np.count_nonzero(clamped))
+            docket.counts["clamped"] += int(np.count_nonzero(clamped))
 
         # what remains is driven; in observe mode everything is
         at = np.flatnonzero(~stays)
         applied = samples.copy()
         if self._rules.enforce and clamped.any():
             _shorten(applied, np.flatnonzero(clamped), share, state, who, client_ms)
-        state.t_ms[who[at]] = applied["t_ms"][at]
+            state.t_ms[who] = np.where(clamped, applied["t_ms"], samples["t_ms"])
         times = real_ms[at], client_ms[at], gap_s[at]
         agreeing = ~clamped[at] & ~held[at]
         if not self._rules.enforce:
@@ -289,11 +289,13 @@ class Judge:
             claim = claimed_mps[done]
             over = checks.speed_over_mps(span_m[done], span_done, claim, cap_done, limits)
             most = cap_done * limits.speed_times + limits.speed_slack_mps
-            self._flag("speed", who_done, mine, over, most, span_done, done)
+            self.docket.flag("speed", who_done, mine, over, most, span_done, done)
             accel = self._accel_mps2[who_done]
             gained = claim - state.span_mps[who_done]
             over = checks.acceleration_over_mps(gained, span_done, accel, limits)
-            self._flag("acceleration", who_done, mine, over, limits.accel_times * accel * span_done, span_done, done)
+            self.docket.flag(
+                "acceleration", who_done, mine, over, limits.accel_times * accel * span_done, span_done, done
+            )
         state.span_ms[who] = np.where(full, 0.0, span_ms)
         state.span_client_ms[who] = np.where(full, 0.0, span_client_ms)
         state.span_m[who] = np.where(full, 0.0, span_m)
@@ -303,7 +305,7 @@ class Judge:
         mean_vx, mean_vz = (state.vel[who, 0] + vx) / 2.0, (state.vel[who, 2] + vz) / 2.0
         off_m = checks.disagreement_m(dx, dz, mean_vx, mean_vz, least_s, most_s, limits)
         off_m = np.where(agreeing & ~anew & (gap_s * 1000.0 <= limits.gap_ms), off_m, 0.0)
-        self._flag("agreement", who, mine, off_m, np.full(len(who), limits.agree_slack_m), gap_s)
+        self.docket.flag("agreement", who, mine, off_m, np.full(len(who), limits.agree_slack_m), gap_s)
         if self._rules.enforce:
             most = cap_mps * limits.speed_times + limits.speed_slack_mps
             if (claimed_mps > most).any():
@@ -323,110 +325,12 @@ class Judge:
         flight_s = checks.flight_over_s(state.air_ms[who], limits)
         height_m, sunk_m = checks.height_over_m(above_m, limits), checks.sunk_m(above_m, limits)
         mine = samples[at]
-        self._flag("flight", who, mine, flight_s, np.full(len(who), limits.flight_max_s), gap_s)
-        self._flag("height", who, mine, height_m, np.full(len(who), limits.height_max_m), gap_s)
-        self._flag("sunk", who, mine, sunk_m, np.full(len(who), limits.sunk_max_m), gap_s)
+        self.docket.flag("flight", who, mine, flight_s, np.full(len(who), limits.flight_max_s), gap_s)
+        self.docket.flag("height", who, mine, height_m, np.full(len(who), limits.height_max_m), gap_s)
+        self.docket.flag("sunk", who, mine, sunk_m, np.full(len(who), limits.sunk_max_m), gap_s)
         lowered = at[(flight_s > 0.0) | (height_m > 0.0) | (sunk_m > 0.0)]
         if self._rules.enforce and len(lowered):
             samples["y"][lowered], samples["vy"][lowered] = np.nan, 0.0
-
-    def _set_back_where(
-        self,
-        check: Check,
-        mask: Mask,
-        who: Index,
-        samples: Any,
-        excess: F64,
-        allowed: F64,
-        strikes: Mask | None = None,
-    ) -> None:
-        at = np.flatnonzero(mask)
-        if len(at):
-            self._set_back(
-                check, who[at], samples[at], excess[at], allowed[at], None if strikes is None else strikes[at]
-            )
-
-    def _set_back(
-        self, check: Check, who: Index, samples: Any, excess: F64, allowed: F64, strikes: Mask | None = None
-    ) -> None:
-        """Put players back to their last accepted samples: another epoch, and a PlacedAt for each."""
-        if self._rules.enforce:
-            room = CORRECTIONS_PER_TICK_MAX - len(self.corrections)
-            who, samples, excess, allowed = who[:room], samples[:room], excess[:room], allowed[:room]
-            strikes = None if strikes is None else strikes[:room]
-            self._correct(check, who, samples)
-        struck = verdicts.strikes_for(check, excess, np.zeros(len(who)))
-        if strikes is not None:
-            struck = np.where(strikes, struck, 0.0)
-        self._note(check, who, samples, excess, allowed, struck)
-
-    def _correct(self, check: Check, who: Index, samples: Any) -> None:
-        state = self._state
-        state.epoch[who] += np.uint32(1)
-        state.sample_ms[who] = state.placed_ms[who] = self._tick.now_ms
-        state.span_ms[who] = np.inf
-        slots, generations = self._seats
-        for index, seq in zip(who.tolist(), samples["seq"].tolist(), strict=True):
-            x, y, z = state.pos[index].tolist()
-            vx, _, vz = state.vel[index].tolist()
-            seat = int(slots[index]), int(generations[index])
-            epoch, yaw = int(state.epoch[index]), float(state.yaw[index])
-            self.corrections.append(PlacedAt(*seat, epoch, x, y, z, yaw, "correction", vx, vz, seq, check))
-
-    def _flag(
-        self,
-        check: Check,
-        who: Index,
-        samples: Any,
-        excess: F64,
-        allowed: F64,
-        span_s: F64,
-        at: Index | None = None,
-    ) -> None:
-        """Note those with an excess; ``at`` are their places in ``samples``, in order when None."""
-        bad = np.flatnonzero(excess > 0.0)
-        if len(bad):
-            struck = verdicts.strikes_for(check, excess[bad], span_s[bad])
-            chosen = samples[bad if at is None else at[bad]]
-            self._note(check, who[bad], chosen, excess[bad], allowed[bad], struck)
-
-    def _note(self, check: Check, who: Index, samples: Any, excess: F64, allowed: F64, struck: F64) -> None:
-        """Put strikes on the account of the tick, and remember what is worth telling.
-
-        A set-back is told; other checks are told when they bring the score past a whole number, not at every sample.
-        """
-        state, action = self._state, REACTIONS[check].action
-        self.counts[check] += len(who)
-        before = state.strikes[who] + state.due[who]
-        state.due[who] += struck
-        told = np.flatnonzero((action == "set_back") | (np.floor(before + struck) > np.floor(before)))
-        for place in told[:VERDICTS_PER_TICK_MAX].tolist():
-            verdict = self._verdict(
-                check, action, int(who[place]), samples[place], excess[place], allowed[place], struck[place]
-            )
-            self._found.append((action == "set_back", float(struck[place]), verdict))
-
-    def _verdict(
-        self, check: Check, action: Action, index: int, sample: Any, excess: F64, allowed: F64, struck: F64
-    ) -> Verdict:
-        slots, generations = self._seats
-        state = self._state
-        return Verdict(
-            slot=int(slots[index]),
-            generation=int(generations[index]),
-            check=check,
-            action=action,
-            excess=float(excess),
-            allowed=float(allowed),
-            unit=REACTIONS[check].unit,
-            strikes=float(struck),
-            score=float(state.strikes[index] + state.due[index]),
-            seq=int(sample["seq"]),
-            from_x=float(state.pos[index, 0]),
-            from_z=float(state.pos[index, 2]),
-            to_x=float(sample["x"]),
-            to_z=float(sample["z"]),
-        )
 
 
 def _shorten(samples: Any, at: Index, share: F64, state: PlayerState, who: Index, client_ms: F64) -> None:

@@ -64,9 +64,23 @@ def clock_back_ms(client_ms: F64) -> F64:
     return np.maximum(-client_ms, 0.0)
 
 
-def bank_m(cap_mps: F64, bank_s: F64, limits: Thresholds) -> F64:
+def bank_m(cap_mps: F64, bank_s: F64 | float, limits: Thresholds) -> F64:
     """(M,) the most that a distance budget holds."""
     return cap_mps * limits.refill * bank_s + limits.bank_slack_m
+
+
+def budget_m(left_m: F64, full_m: F64, cap_mps: F64, real_ms: F64, late_s: float, limits: Thresholds) -> F64:
+    """(M,) metres that a player may travel by now: what was left, at most the bank, and the time since then.
+
+    The time since the last sample counts beside the bank and not into it, up to ``slow_s``: who sends once per second
+    drives a second's way with each sample, however small the bank is. What a silence brought beyond the bank stays for
+    the samples that come in one lump after it, and is gone after as much time again. The sum of all steps since before
+    the silence is bounded by ``bank + refill * cap * t`` all the same, because every second of real time counts once.
+    """
+    grown_m = cap_mps * limits.refill * real_ms / 1000.0
+    beside_m = cap_mps * limits.refill * (limits.slow_s + late_s)
+    beyond_m = np.where(np.isinf(left_m), 0.0, left_m - full_m)
+    return np.minimum(left_m, full_m) + np.maximum(beyond_m - grown_m, 0.0) + np.minimum(grown_m, beside_m)
 
 
 def distance_short_m(step_m: F64, budget_m: F64) -> F64:
@@ -79,6 +93,17 @@ def distance_short_m(step_m: F64, budget_m: F64) -> F64:
     Chords are shorter than paths, so thinning and slow rates only help.
     """
     return np.maximum(step_m - budget_m, 0.0)
+
+
+def unexplained_m(step_m: F64, own_m: F64, own_grown_m: F64) -> F64:
+    """(M,) metres that not even the client's own clock explains: the same token bucket in the client's time.
+
+    An honest car drives at most ``cap * t`` in t of its own time, whatever the network does to its samples, so this
+    bucket never runs dry; it holds ``own_bank_s`` because clocks may be coarse. It alone is no limit, as its clock may
+    have been slow for a while to be fast now. It tells a delayed path, which all came at once, from one that nobody
+    could have driven: who drives faster than a car can, by a clock that is right, empties it.
+    """
+    return np.maximum(step_m - (own_m + own_grown_m), 0.0)
 
 
 def teleport_m(step_m: F64, cap_mps: F64, gap_s: F64, limits: Thresholds) -> F64:

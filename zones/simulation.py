@@ -135,7 +135,8 @@ def step(
         accepted += int(np.count_nonzero(good))
 
     referee.release(tick.now_ms)
-    events += [*judge.corrections, *judge.verdicts(), *_sanctions(world, slots, generations, state, sentence)]
+    docket = judge.docket
+    events += [*docket.corrections, *docket.verdicts(), *_sanctions(world, slots, generations, state, sentence)]
     events += kiosks.verdicts(tick, slots, generations, state)
     due = border.note_leaving(state, world.rect_m, tick.now_ms)
     events += _crossings(world, slots, generations, state, due, max(MESSAGES_PER_TICK_MAX - len(events), 0))
@@ -146,7 +147,7 @@ def step(
 
     shown = movement.carried_forward(state, tick.now_ms)
     told = rows.wire_rows(slots, state, shown)
-    return Outcome(told, judged, accepted, events, judge.flagged, dict(judge.counts), judge.pairs)
+    return Outcome(told, judged, accepted, events, judge.flagged, dict(docket.counts), judge.pairs)
 
 
 def _obey(

@@ -5,13 +5,16 @@ away from every shape. Between two samples only the chord is known; a car that a
 any direction leaves the chord by at most ``sag = bend * gap^2 / 8`` (2.5 m for a second, 16 cm for a quarter of one, 6
 mm at 20 Hz), wherever it drove meanwhile. Bouncing off a shape bends a path away from it, which moves the chord to the
 free side. So shapes that are shrunk by ``margin_m + sag`` are never touched by an honest chord; but shrinking stops at
-half a shape's size, or trees would vanish.
+half a shape's size, or trees would vanish. After a gap of more than ``gap_ms`` those that are no larger than the sag do
+vanish, but for end points: whoever was not heard for a second has driven around a tree for all we know.
 
 A wall is a line, and shrinking it would open a fence at every joint. It is never made thinner, and shorter only at ends
 past which a car can drive, and only by ``sag - body_m``, which is nothing below half a second, and by a quarter of its
 length at most. So no segment passes a wall, however fast and at whatever rate, but near a free end after a long
-silence, where it could have driven around. Gaps beyond ``bend_gap_max_s`` shrink nothing further: who sends less than
-once per second is set back now and then, without a strike.
+silence, where it could have driven around. Gaps beyond ``bend_gap_max_s`` shrink nothing further, and a car that hits
+something bends its path more sharply than any tyre. So a chord is a proof up to ``gap_ms`` only, and only where the way
+around the wall's end (``Sweep.detour_m``) is longer than a car can have driven: otherwise who seems to have passed a
+wall is set back without a strike, as ``late``.
 
 Only entering counts: who stands in a shape (put there by us, or by a world that changed) may leave it. "Stands in" is
 asked of a slightly smaller shape, the core, and "enters" of the full one: a point that rounding puts on the wrong side
@@ -40,6 +43,8 @@ JOINT_M: Final = 0.05
 """Walls reach this much further than they are: ends are rounded to centimetres and must not leave a slit."""
 PASSAGE_M: Final = 1.8
 """An end of a wall with something solid nearer than a car is wide is no way around."""
+SLIT_M: Final = 0.15
+"""An end with something solid nearer than this is a joint: not even a client with physics of its own gets through."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,26 +55,31 @@ class Obstacles:
     open_ahead: NDArray[np.bool_]
     """``(solids,)``: the end of a wall in its direction is free; False for other shapes."""
     open_behind: NDArray[np.bool_]
-    reach_m: F64
-    """``(solids,)``: nothing of a shape is further from its middle than this."""
+    loose_ahead: NDArray[np.bool_]
+    """``(solids,)``: the same end is no joint, however narrow the passage is."""
+    loose_behind: NDArray[np.bool_]
+    circles_m: F64
+    """``(solids, 3)``: x and z of the middle, and the distance beyond which nothing of the shape lies. Most pairs
+    need no more than this."""
 
     @classmethod
     def of(cls, solids: Solids) -> Self:
         """Find the free ends. Done once per world."""
         wall = np.flatnonzero(solids.shape == WALL)
         ends = []
-        for sign in (1.0, -1.0):
-            x = solids.x[wall] + sign * solids.ahead_x[wall] * solids.half_d[wall]
-            z = solids.z[wall] + sign * solids.ahead_z[wall] * solids.half_d[wall]
-            at, near = solids.candidates(x, z, x, z, PASSAGE_M)
-            touch = solids.first_touch(near, x[at], z[at], x[at], z[at], PASSAGE_M)
-            blocked = at[(near != wall[at]) & (touch < NEVER)]
-            is_open = np.zeros(len(solids), np.bool_)
-            is_open[wall] = True
-            is_open[wall[blocked]] = False
-            ends.append(is_open)
+        for room_m in (PASSAGE_M, SLIT_M):
+            for sign in (1.0, -1.0):
+                x = solids.x[wall] + sign * solids.ahead_x[wall] * solids.half_d[wall]
+                z = solids.z[wall] + sign * solids.ahead_z[wall] * solids.half_d[wall]
+                at, near = solids.candidates(x, z, x, z, room_m)
+                touch = solids.first_touch(near, x[at], z[at], x[at], z[at], room_m)
+                blocked = at[(near != wall[at]) & (touch < NEVER)]
+                is_open = np.zeros(len(solids), np.bool_)
+                is_open[wall] = True
+                is_open[wall[blocked]] = False
+                ends.append(is_open)
         reach_m = np.sqrt(solids.half_w * solids.half_w + solids.half_d * solids.half_d) + WALL_HALF_M + JOINT_M
-        return cls(solids, ends[0], ends[1], reach_m)
+        return cls(solids, ends[0], ends[1], ends[2], ends[3], np.column_stack((solids.x, solids.z, reach_m)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +90,26 @@ class Sweep:
     """(M,) metres of the segment behind the point where it first entered something; 0: it entered nothing."""
     solid: I32
     """(M,) what it entered, -1: nothing."""
+    detour_m: F64
+    """(M,) metres of the way around what it entered, past the end of a wall; of several walls the longest way. inf:
+    there is none, or what it entered is no wall."""
     pairs: int
     """Segment and shape tested against each other: what the sweep cost."""
 
 
 def sweep(obstacles: Obstacles, x0: F64, z0: F64, x1: F64, z1: F64, gap_s: F64, limits: Thresholds) -> Sweep:
     """Follow segments (M,) in metres; ``gap_s`` (M,) is the time each may have taken."""
-    depth_m, which = np.zeros(len(x0)), np.full(len(x0), -1, np.int32)
+    depth_m, which, detour_m = np.zeros(len(x0)), np.full(len(x0), -1, np.int32), np.zeros(len(x0))
     solids = obstacles.solids
     if not len(solids) or not len(x0):
-        return Sweep(depth_m, which, 0)
+        return Sweep(depth_m, which, detour_m, 0)
     segment, solid = solids.candidates(x0, z0, x1, z1, WALL_HALF_M + JOINT_M)
     if not len(segment):
-        return Sweep(depth_m, which, 0)
+        return Sweep(depth_m, which, detour_m, 0)
     pairs = len(segment)
     close = np.flatnonzero(_within_reach(obstacles, segment, solid, x0, z0, x1, z1))
     if not len(close):
-        return Sweep(depth_m, which, pairs)
+        return Sweep(depth_m, which, detour_m, pairs)
     segment, solid = segment[close], solid[close]
     open_s = np.minimum(gap_s[segment], limits.bend_gap_max_s)
     sag_m = limits.bend_mps2 * open_s * open_s / 8.0
@@ -109,7 +122,21 @@ def sweep(obstacles: Obstacles, x0: F64, z0: F64, x1: F64, z1: F64, gap_s: F64, 
         behind_m = (1.0 - touch[first]) * np.sqrt(dx * dx + dz * dz)
         depth_m[segment[first]] = np.maximum(behind_m, CORE_M)
         which[segment[first]] = solid[first]
-    return Sweep(depth_m, which, pairs)
+        at, around = segment[hit], solid[hit]
+        np.maximum.at(detour_m, at, _way_around(obstacles, around, x0[at], z0[at], x1[at], z1[at]))
+    return Sweep(depth_m, which, detour_m, pairs)
+
+
+def _way_around(obstacles: Obstacles, solid: I32, x0: F64, z0: F64, x1: F64, z1: F64) -> F64:
+    """(P,) metres from start to end past the nearer end of each wall that is no joint; inf: there is no such way."""
+    solids, least_m = obstacles.solids, np.full(len(solid), np.inf)
+    for sign, loose in ((1.0, obstacles.loose_ahead), (-1.0, obstacles.loose_behind)):
+        x = solids.x[solid] + sign * solids.ahead_x[solid] * solids.half_d[solid]
+        z = solids.z[solid] + sign * solids.ahead_z[solid] * solids.half_d[solid]
+        there_x, there_z, on_x, on_z = x - x0, z - z0, x1 - x, z1 - z
+        way_m = np.sqrt(there_x * there_x + there_z * there_z) + np.sqrt(on_x * on_x + on_z * on_z)
+        least_m = np.where(loose[solid], np.minimum(least_m, way_m), least_m)
+    return least_m
 
 
 def _within_reach(
@@ -117,10 +144,9 @@ def _within_reach(
 ) -> NDArray[np.bool_]:
     """(P,) whether the circles around segment and shape meet: cheap, and most pairs end here."""
     half_x, half_z = (x1 - x0) * 0.5, (z1 - z0) * 0.5
-    mid_x, mid_z, half_m = x0 + half_x, z0 + half_z, np.sqrt(half_x * half_x + half_z * half_z)
-    off_x = mid_x[segment] - obstacles.solids.x[solid]
-    off_z = mid_z[segment] - obstacles.solids.z[solid]
-    reach = half_m[segment] + obstacles.reach_m[solid]
+    half_m = np.sqrt(half_x * half_x + half_z * half_z)
+    mine = np.column_stack((x0 + half_x, z0 + half_z, -half_m)).take(segment, axis=0)
+    off_x, off_z, reach = (mine - obstacles.circles_m.take(solid, axis=0)).T
     near: NDArray[np.bool_] = off_x * off_x + off_z * off_z <= reach * reach * (1.0 + 1e-9)
     return near
 
@@ -155,8 +181,11 @@ def _entries(
     on_edge = _within(disc, along, across, edge_d, edge_w) & ~in_core
     less = np.where(on_edge, CORE_M, 0.0)
     ends_in = _within(disc, along + step_along, across + step_across, edge_d - less, edge_w - less)
-    chord_w = np.where(on_edge | wall, edge_w - less, np.maximum(edge_w - sag_m, 0.5 * half_w))
-    chord_d = np.where(on_edge | wall, edge_d - less, np.maximum(edge_d - sag_m, 0.5 * half_d))
+    gap_s = limits.gap_ms / 1000.0
+    avoidable = (sag_m > limits.bend_mps2 * gap_s * gap_s / 8.0) & (np.maximum(edge_w, edge_d) <= sag_m)
+    least = np.where(avoidable, -1.0, 0.5)
+    chord_w = np.where(on_edge | wall, edge_w - less, np.maximum(edge_w - sag_m, least * half_w))
+    chord_d = np.where(on_edge | wall, edge_d - less, np.maximum(edge_d - sag_m, least * half_d))
     zero, one = np.zeros(len(along)), np.ones(len(along))
     ends = along + step_along, across + step_across
     enter, leave = box_span(along, across, *ends, zero, zero, one, zero, chord_w, chord_d)

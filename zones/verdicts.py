@@ -61,10 +61,10 @@ class Reaction:
 
 
 REACTIONS: Final[dict[Check, Reaction]] = {
-    "clock": Reaction("clamp", "ms", 1.0, full=1000.0),  # a stepped clock is one of these
-    "clock_back": Reaction("accept", "ms", 1.0),
+    "clock": Reaction("clamp", "ms", 1.0, full=1000.0, most=0.5),  # a stepped clock is one of these
+    "clock_back": Reaction("accept", "ms", 0.5),
     "budget": Reaction("set_back", "m", 1.0),  # within the leash: clamped, see ``anticheat``
-    "late": Reaction("set_back", "m", 0.0),
+    "late": Reaction("set_back", "m", 0.0),  # no reproach: see ``anticheat``
     "teleport": Reaction("set_back", "m", 3.0),
     "speed": Reaction("accept", "m/s", 1.0, full=7.0),  # the distance budget mitigates
     "acceleration": Reaction("accept", "m/s", 0.5, full=5.0, most=2.0),

@@ -145,7 +145,7 @@ def _judging(players: int, obstacles: int) -> list[Timing]:
         judge = Judge(world.rules, Tick(1, now_ms, 0, 0, [], [], [], []), *seats, state)
         judge.open()
         ruling = judge.judge(everybody, samples)
-        judge.verdicts()
+        judge.docket.verdicts()
         state.pos[ruling.good, 0] = ruling.samples["x"][ruling.good]
         samples["epoch"] = state.epoch
         pairs.append(judge.pairs)

@@ -34,6 +34,8 @@ BODY_M: Final = 0.9
 """Half a car's width: how near its centre comes to a wall."""
 GAP_M: Final = 0.001
 """Cars rest this far off a surface, so that the next step does not begin inside."""
+ROUNDING_M: Final = 1e-6
+"""More than a coordinate is rounded by: what ends outside a body that is larger by this begins outside."""
 ARRIVED_M: Final = 12.0
 PATIENCE_S: Final = 1.5
 """A driver who has been standing so long looks for another way."""
@@ -48,7 +50,7 @@ class Cars:
     ground: ProvingGround
     rng: np.random.Generator
     body_m: F64
-    """What keeps the centre off the walls; few different values, each is swept by itself."""
+    """What keeps the centre off the walls."""
     top_mps: F64
     accel_mps2: F64
     bounce: F64
@@ -65,7 +67,6 @@ class Cars:
     backing: Mask
     """Shows its rear to where it drives."""
     contacts: int = 0
-    _bodies_m: tuple[float, ...] = ()
 
     @classmethod
     def make(
@@ -101,7 +102,6 @@ class Cars:
             target_z=np.zeros(count),
             stood_s=np.zeros(count),
             backing=np.zeros(count, np.bool_),
-            _bodies_m=tuple(np.unique(body).tolist()),
         )
         cars._aim(np.arange(count))
         return cars
@@ -127,13 +127,18 @@ class Cars:
         step_z = np.where(moving, 0.5 * (self.vz + vz) * STEP_S, 0.0)
         self.vx, self.vz = np.where(moving, vx, self.vx), np.where(moving, vz, self.vz)
         new_x, new_z = self.x + step_x, self.z + step_z
-        close = np.flatnonzero(moving & self.ground.is_near(self.x, self.z))
+        close = touched = np.flatnonzero(moving & self.ground.is_near(self.x, self.z))
         if len(close):
-            new_x[close], new_z[close] = self._slid(close, step_x[close], step_z[close])
+            new_x[close], new_z[close], touched = self._slid(close, step_x[close], step_z[close])
         low, high = EDGE_M, self.ground.size_m - EDGE_M
+        clipped = np.flatnonzero((new_x < low) | (new_x > high) | (new_z < low) | (new_z > high))
         self.vx[(new_x < low) | (new_x > high)] = 0.0
         self.vz[(new_z < low) | (new_z > high)] = 0.0
-        self.x, self.z = np.clip(new_x, low, high), np.clip(new_z, low, high)
+        new_x, new_z = np.clip(new_x, low, high), np.clip(new_z, low, high)
+        bent = np.union1d(clipped, touched) if len(clipped) else touched
+        if len(bent):
+            self._stay_out(bent, new_x, new_z)
+        self.x, self.z = new_x, new_z
         self._look_around(moving)
 
     # --- the driver
@@ -188,53 +193,46 @@ class Cars:
 
     # --- the walls
 
-    def _slid(self, who: NDArray[np.intp], step_x: F64, step_z: F64) -> tuple[F64, F64]:
+    def _slid(self, who: NDArray[np.intp], step_x: F64, step_z: F64) -> tuple[F64, F64, NDArray[np.intp]]:
         """Where the cars ``who`` (M,) get to by steps (M,): up to a solid, then along it, at most up to the next.
 
-        The way there was made of pieces, so the straight line is swept once more: in a wedge, where it may touch
-        after all, a car stays where it is.
+        Returns x and z, and the cars that touched something.
         """
         x, z = self.x[who].copy(), self.z[who].copy()
-        touched = np.zeros(len(who), np.bool_)
-        for last in (False, True):
-            for body_m in self._bodies_m:
-                here = np.flatnonzero((self.body_m[who] == body_m) & ((step_x != 0.0) | (step_z != 0.0)))
-                if len(here):
-                    touched[self._sweep(who[here], here, x, z, step_x, step_z, body_m, last)] = True
-        x, z = x + step_x, z + step_z
-        at = np.flatnonzero(touched)
-        for body_m in self._bodies_m:
-            some = at[self.body_m[who[at]] == body_m]
-            share, _ = self.ground.static.solids.first_hits(
-                self.x[who[some]], self.z[who[some]], x[some], z[some], body_m
-            )
-            stay = some[share <= 1.0]
-            x[stay], z[stay] = self.x[who[stay]], self.z[who[stay]]
-            self.vx[who[stay]] = self.vz[who[stay]] = 0.0
-        return x, z
+        touched = np.flatnonzero((step_x != 0.0) | (step_z != 0.0))
+        touched = first = self._sweep(who, touched, x, z, step_x, step_z, last=False)
+        if len(touched):  # who touches nothing the first time does not do so the second time
+            self._sweep(who, touched, x, z, step_x, step_z, last=True)
+        return x + step_x, z + step_z, who[first]
+
+    def _stay_out(self, who: NDArray[np.intp], x: F64, z: F64) -> None:
+        """Cars ``who`` whose straight way to (x, z) touches something after all stay where they are.
+
+        The way was made of pieces, and is cut at the world's edge. Mutates x, z (N,) and the velocity.
+        """
+        body_m = self.body_m[who] + ROUNDING_M
+        share, _ = self.ground.static.solids.first_hits(self.x[who], self.z[who], x[who], z[who], body_m)
+        stay = who[share <= 1.0]
+        x[stay], z[stay] = self.x[stay], self.z[stay]
+        self.vx[stay] = self.vz[stay] = 0.0
 
     def _sweep(
-        self,
-        cars: NDArray[np.intp],
-        here: NDArray[np.intp],
-        x: F64,
-        z: F64,
-        step_x: F64,
-        step_z: F64,
-        body_m: float,
-        last: bool,
+        self, who: NDArray[np.intp], here: NDArray[np.intp], x: F64, z: F64, step_x: F64, step_z: F64, last: bool
     ) -> NDArray[np.intp]:
-        """Stop what touches, and return which of ``here``. Mutates x, z, step_x, step_z, and the cars' velocity."""
+        """Stop what touches, and return which of ``here``. Mutates x, z, step_x, step_z, and the cars' velocity.
+
+        Bodies are a little larger than they are, so that no end of a step is inside for the next one.
+        """
         solids = self.ground.static.solids
-        x0, z0 = x[here], z[here]
+        x0, z0, body_m = x[here], z[here], self.body_m[who[here]] + 2.0 * ROUNDING_M
         share, solid = solids.first_hits(x0, z0, x0 + step_x[here], z0 + step_z[here], body_m)
         hit = share <= 1.0
         if not hit.any():
             return here[:0]
-        at, car, solid, share = here[hit], cars[hit], solid[hit], share[hit]
+        at, car, solid, share = here[hit], who[here[hit]], solid[hit], share[hit]
         self.contacts += len(at)
         touch_x, touch_z = x[at] + step_x[at] * share, z[at] + step_z[at] * share
-        out_x, out_z = self._outward(solid, touch_x, touch_z, body_m)
+        out_x, out_z = self._outward(solid, touch_x, touch_z, body_m[hit])
         x[at], z[at] = touch_x + out_x * GAP_M, touch_z + out_z * GAP_M
         into = np.minimum(self.vx[car] * out_x + self.vz[car] * out_z, 0.0)
         self.vx[car] -= (1.0 + self.bounce[car]) * into * out_x
@@ -247,7 +245,7 @@ class Cars:
         step_x[at], step_z[at] = left_x - into * out_x, left_z - into * out_z
         return at
 
-    def _outward(self, solid: I32, x: F64, z: F64, body_m: float) -> tuple[F64, F64]:
+    def _outward(self, solid: I32, x: F64, z: F64, body_m: F64) -> tuple[F64, F64]:
         """Unit normals of the solids' grown surfaces at points on them."""
         solids = self.ground.static.solids
         off_x, off_z = x - solids.x[solid], z - solids.z[solid]

@@ -11,18 +11,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipc.control import Command, Place, PlacedAt, Resume, SetFlags
+from ipc.control import Arm, Command, Place, PlacedAt, Resume, SetFlags
 from ipc.layout import SAMPLE
+from scripts.fair import circuit
 from scripts.fair.line import F64, Line, Wire
 from scripts.fair.server import GENERATION, PERIOD_MS, Happened, Server
 from scripts.fair.techniques import RADIUS_M, BorderBlinker, Claim, Honest, Technique, Where
+from scripts.fair.verdicts import GATE
 from shared.constants import FLAG_AWAY, FLAG_GHOST, FLAG_RACING
 from shared.messages import ClientFault, decode_client
 from shared.vehicles import VEHICLES
 from shared.world.ground_grid import GroundGrid
 from shared.world.prop_kinds import PROP_INDEX
 from shared.world.prop_table import PropTable
-from shared.world.route_table import RouteTable
 from shared.world.solids import Solids
 from shared.world.static_world import StaticWorld
 
@@ -64,6 +65,12 @@ class Case:
     set_backs: Counter[str] = field(default_factory=Counter)
     reproaches: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    gates: int = 0
+    """Counted from the deed on."""
+    told: Counter[str] = field(default_factory=Counter)
+    """What the racer or main was told of gates since then."""
+    twin_gates: int = 0
+    twin_told: int = 0
     lead_m: float = -math.inf
     """Most that the car was ahead of its twin."""
     ahead_m: float = 0.0
@@ -102,6 +109,13 @@ class Found:
     removed: int
     removed_s: float | None
     note: str
+    races: bool = False
+    """On a route."""
+    gates: int = 0
+    """Counted from the deed on; ``told`` is what was told of gates, to main or to the racer."""
+    told: Counter[str] = field(default_factory=Counter)
+    twin_gates: int = 0
+    twin_told: int = 0
 
 
 def measure(techniques: Sequence[Technique], each: int, seed: int, cheating_s: float = CHEATING_S) -> list[Found]:
@@ -132,6 +146,8 @@ class _Run:
         self._clients: list[Honest] = []
         vehicle: list[int] = []
         racing: list[int] = []
+        self._routes: list[tuple[int, int]] = []
+        """(slot, route) of those who race on one."""
         for technique in techniques:
             cases = []
             for number in range(each):
@@ -141,6 +157,8 @@ class _Run:
                 self._clients += [cheat, twin]
                 vehicle += [kind, kind]
                 racing += [slot, slot + 1] if technique.races else []
+                if technique.route is not None:
+                    self._routes += [(slot, technique.route), (slot + 1, circuit.FAIR)]
                 cases.append(Case(slot, slot + 1, cheat))
             self._cases.append(cases)
         count = len(self._clients)
@@ -179,6 +197,7 @@ class _Run:
         self._read_mail()
         if self._tick == round(WARM_UP_S * 500.0 / PERIOD_MS):
             self._commands += [SetFlags(slot, GENERATION, FLAG_RACING, 0) for slot in self._racing.tolist()]
+            self._commands += [Arm(slot, GENERATION, 1, route, self.now_ms) for slot, route in self._routes]
         if self._tick == round(WARM_UP_S * 1000.0 / PERIOD_MS):
             for cases in self._cases:
                 for case in cases:
@@ -259,19 +278,31 @@ class _Run:
             if slot in by_slot and not math.isnan(by_slot[slot].began_ms):
                 by_slot[slot].struck += float(happened.struck[slot])
                 self._act(by_slot[slot])
+        for slot, what in happened.raced:
+            case = by_slot.get(slot) or by_slot[slot - 1]
+            mine = slot == case.slot
+            if not mine:
+                case.twin_gates += what == GATE
+                case.twin_told += what != GATE
+            elif what == GATE:
+                case.gates += not math.isnan(case.deed_ms)
+            elif not math.isnan(case.deed_ms):
+                case.told[what] += 1
+                self._act(case)
         for slot, check in happened.reproaches:
             if slot in by_slot and not math.isnan(by_slot[slot].began_ms):
                 by_slot[slot].reproaches[check] += 1
                 self._act(by_slot[slot])
         for verdict in happened.verdicts:
-            case = by_slot.get(verdict.slot)
+            cheat = by_slot.get(verdict.slot)
             if verdict.kind == "removed":
                 self.server.remove(verdict.slot)
                 self._knows[verdict.slot] = False
                 self._connection[verdict.slot] += 1
                 self._next_break_ms[verdict.slot] = self._back_ms[verdict.slot] = math.inf
-            if case is None or math.isnan(case.began_ms):
+            if cheat is None or math.isnan(cheat.began_ms):
                 continue
+            case = cheat
             self._act(case)
             if verdict.kind == "removed":
                 case.removed_ms = self.now_ms - (case.began_ms if math.isnan(case.deed_ms) else case.deed_ms)
@@ -314,7 +345,9 @@ def _sum_up(technique: Technique, cases: Sequence[Case]) -> Found:
     gains_m = [case.ahead_m for case in cases]
     set_backs: Counter[str] = Counter()
     reproaches: Counter[str] = Counter()
+    told: Counter[str] = Counter()
     for case in cases:
+        told.update(case.told)
         set_backs.update(case.set_backs)
         reproaches.update(case.reproaches)
     lead_m = max(case.lead_m for case in cases)
@@ -333,6 +366,11 @@ def _sum_up(technique: Technique, cases: Sequence[Case]) -> Found:
         set_backs=set_backs,
         reproaches=reproaches,
         late=sum(case.late for case in cases),
+        races=technique.route is not None,
+        gates=sum(case.gates for case in cases),
+        told=told,
+        twin_gates=sum(case.twin_gates for case in cases),
+        twin_told=sum(case.twin_told for case in cases),
         strikes=fmean(case.struck for case in cases),
         removed=len(removed),
         removed_s=median(removed) / 1000.0 if removed else None,
@@ -372,4 +410,4 @@ def _land() -> StaticWorld:
     across = (yaw + math.pi / 2.0) % math.tau
     row = [PROP_INDEX["barrier"], x * 100.0, 0.0, z * 100.0, across * 1000.0, 3000.0]
     props = PropTable(*(np.array([round(value)], np.int32) for value in row))
-    return StaticWorld(SIZE_M, Solids.of(props, SIZE_M), GroundGrid.level(SIZE_M, 250), RouteTable.of(()))
+    return StaticWorld(SIZE_M, Solids.of(props, SIZE_M), GroundGrid.level(SIZE_M, 250), circuit.routes(CENTRES["open"]))

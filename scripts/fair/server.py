@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ipc.control import Command, PlacedAt, Seat, Tick
 from scripts.fair import verdicts
 from scripts.fair.front import Front
-from scripts.fair.lateness import Leniency
 from scripts.fair.verdicts import Verdict
+from shard.leniency import Leniency
 from shared.player_state import F64, U8, PlayerState, fresh
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.static_world import StaticWorld
@@ -33,6 +33,8 @@ class Happened:
     verdicts: list[Verdict] = field(default_factory=list)
     reproaches: list[tuple[int, str]] = field(default_factory=list)
     """(slot, check) of what gave strikes."""
+    raced: list[tuple[int, str]] = field(default_factory=list)
+    """(slot, what) of gates."""
     struck: F64 = field(default_factory=lambda: np.empty(0))
     """(N,) strikes added."""
     handed_off: list[int] = field(default_factory=list)
@@ -104,6 +106,7 @@ class Server:
             happened.placed += verdicts.placements(events)
             happened.verdicts += verdicts.verdicts(events)
             happened.reproaches += verdicts.reproaches(events)
+            happened.raced += verdicts.raced(events)
             for crossing in verdicts.crossings(events):
                 self._requests[crossing.slot] = crossing.target
         self._leniency.flagged(verdicts.flagged(self.state))

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from scripts.fair.dishonest import Found
 from scripts.fair.honest import Row
-from scripts.fair.techniques import NOT_JUDGED
 
 SET_BACKS_MOST: Final = 1.0
 """Per 1,000 player-minutes: less than this."""
@@ -113,7 +112,6 @@ def detection_table(found: Sequence[Found], refused: Sequence[tuple[str, str]]) 
     rows = [_found_row(each) for each in found]
     dashes = ("-",) * (len(head) - 3)
     rows += [(f"{name} as a coordinate", "refused", reason, *dashes) for name, reason in refused]
-    rows += [(name, "not judged here yet", "", *dashes) for name in NOT_JUDGED]
     return Table("Cheats, beside an honest twin", head, tuple(rows))
 
 
@@ -124,7 +122,6 @@ def as_json(rows: Sequence[Row], found: Sequence[Found], refused: Sequence[tuple
         "total": {**_plain(total(rows)), "set_backs_per_1000_minutes": per_thousand(total(rows))},
         "cheats": [_plain(each) for each in found],
         "refused": dict(refused),
-        "not_judged_here": list(NOT_JUDGED),
         "faults": faults(rows),
     }
 
@@ -163,7 +160,10 @@ def _found_row(found: Found) -> tuple[str, ...]:
     else:
         reaction = "ignored at once" if found.ignored else "none"
     struck = "strikes for " + _names(found.reproaches) if found.reproaches else ""
-    by = "; ".join(filter(None, (_counts(found.set_backs + Counter(late=found.late)), struck))) or "-"
+    told = "told " + _counts(found.told) if found.told else ""
+    counted = f"{found.gates} gates counted from then on" if found.races and not found.gates else ""
+    parts = (told, counted, _counts(found.set_backs + Counter(late=found.late)), struck)
+    by = "; ".join(filter(None, parts)) or "-"
     removed = "-"
     if found.removed_s is not None:
         removed = f"{found.removed_s:.1f} s"

@@ -18,6 +18,8 @@ from shared.vehicles import VehicleClass
 RADIUS_M: Final = 800.0
 """Of the circle: 6 m/s2 sideways at 70 m/s, so that nobody is at the limit of grip by that alone."""
 SHARE: Final = 0.99
+MISPLACED_TURN: Final = 2.0
+"""Radians of the circle after which those who cheat with gates do so: 1.6 km, beyond the warm-up of the fastest."""
 
 Where: TypeAlias = Literal["open", "wall", "border"]
 """What the circle has to lead over for the technique to make sense."""
@@ -315,6 +317,16 @@ class Resumer(Honest):
         return [self.claim(now_ms)]
 
 
+class GateCheat(Honest):
+    """Drives on around the circle where the route has its gate elsewhere, or facing the other way."""
+
+    def cheat(self, now_ms: float, dt_s: float) -> list[Claim]:
+        self.drive(dt_s)
+        if self.yaw > MISPLACED_TURN:
+            self.deed()
+        return [self.claim(now_ms)]
+
+
 @dataclass(frozen=True, slots=True)
 class Technique:
     """One row of the detection table."""
@@ -323,6 +335,8 @@ class Technique:
     make: Callable[[VehicleClass], Honest]
     races: bool = False
     note: str = ""
+    route: int | None = None
+    """Of ``circuit.py``, which it races on; its twin does so on the fair one."""
 
 
 TECHNIQUES: Final[tuple[Technique, ...]] = (
@@ -346,8 +360,12 @@ TECHNIQUES: Final[tuple[Technique, ...]] = (
     Technique("teleport after resume", Resumer),
 )
 
-NOT_JUDGED: Final = ("gate skip", "reverse gates")
-"""Order and direction of gates are judged with the races; the harness has no routes yet."""
+GATE_TECHNIQUES: Final[tuple[Technique, ...]] = (
+    Technique("gate skip", GateCheat, route=1),
+    Technique("reverse gates", GateCheat, route=2),
+    Technique("impossible split", LagSwitchRacing, route=0, note="a lag switch over two gates"),
+)
+"""Those who need a race."""
 
 UNSPEAKABLE: Final = (("NaN", "NaN"), ("1e308", "1e308"), ("Infinity", "Infinity"), ("-1e999", "-1e999"))
 """(name, JSON text) of numbers that no coordinate can be: refused in ``shared/messages``, before any zone."""

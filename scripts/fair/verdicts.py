@@ -11,13 +11,16 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ipc.control import Command, Crossing, PlacedAt, Seat, Tick
+from ipc.control import Command, Crossing, GateMissed, GatePassed, Implausible, PlacedAt, Seat, Tick, WrongWay
 from shared.player_state import PlayerState
 
 Kind: TypeAlias = Literal["set back", "late", "invalidated", "removed"]
 
 LATE_CHECK: Final = "late"
 """Check of a correction that is no reproach: an honest return after a stall beyond the bank."""
+
+
+GATE: Final = "gate"
 
 
 class Verdict(NamedTuple):
@@ -80,6 +83,17 @@ def reproaches(events: Sequence[Any]) -> list[tuple[int, str]]:
         for event in events
         if not isinstance(event, PlacedAt) and getattr(event, "check", None) and getattr(event, "strikes", 0.0) > 0.0
     ]
+
+
+def raced(events: Sequence[Any]) -> list[tuple[int, str]]:
+    """(slot, what) of gates: GATE for one that counted, otherwise what the racer or main is told."""
+    names: dict[type, str] = {
+        GatePassed: GATE,
+        GateMissed: "missed gate",
+        WrongWay: "wrong way",
+        Implausible: "implausible",
+    }
+    return [(int(event.slot), names[type(event)]) for event in events if type(event) in names]
 
 
 def strikes(state: PlayerState) -> NDArray[np.float64]:

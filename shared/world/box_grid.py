@@ -57,9 +57,14 @@ class BoxGrid:
         asked, cell = _cells_of(low, high, self.cells)
         at, item = self.of_cells(cell)
         query = asked[at]
-        column, row = cell[at] % self.cells, cell[at] // self.cells
-        first = (column == np.maximum(low[query, 0], self.corner[item, 0])) & (
-            row == np.maximum(low[query, 1], self.corner[item, 1])
+        several = np.flatnonzero((low != high).any(axis=1)[query])
+        if not len(several):
+            return query, item
+        asker, near = query[several], item[several]
+        column, row = cell[at[several]] % self.cells, cell[at[several]] // self.cells
+        first = np.ones(len(item), np.bool_)
+        first[several] = (column == np.maximum(low[asker, 0], self.corner[near, 0])) & (
+            row == np.maximum(low[asker, 1], self.corner[near, 1])
         )  # of the cells that both touch, the north-westernmost
         return query[first], item[first]
 

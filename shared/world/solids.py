@@ -65,7 +65,7 @@ class Solids:
         return len(self.shape)
 
     def candidates(
-        self, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: float = 0.0
+        self, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: F64 | float = 0.0
     ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Pairs (segment, solid) that may touch, each once, sorted by segment; segments are (N,) metres.
 
@@ -73,7 +73,7 @@ class Solids:
         """
         return self.grid.near(boxes_of(x0, z0, x1, z1, grow_m))
 
-    def first_touch(self, solid: I32, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: float = 0.0) -> F64:
+    def first_touch(self, solid: I32, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: F64 | float = 0.0) -> F64:
         """Where each segment (N,) first touches its ``solid`` (N,): a share 0 to 1 of the segment, or NEVER.
 
         A segment that starts inside touches at 0. ``grow_m`` widens discs and boxes on every side (boxes keep square
@@ -86,12 +86,16 @@ class Solids:
         box = np.where(enter <= leave, enter, NEVER)
         return np.where(shape == CIRCLE, _touch_disc(x0, z0, x1, z1, x, z, half_w), box)
 
-    def first_hits(self, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: float = 0.0) -> tuple[F64, I32]:
-        """For each segment (N,): the share at which it first touches anything, or NEVER; and which solid, or -1."""
+    def first_hits(self, x0: F64, z0: F64, x1: F64, z1: F64, grow_m: F64 | float = 0.0) -> tuple[F64, I32]:
+        """For each segment (N,): the share at which it first touches anything, or NEVER; and which solid, or -1.
+
+        ``grow_m`` is one for all, or one for each segment.
+        """
         share, which = np.full(len(x0), NEVER), np.full(len(x0), -1, np.int32)
         segment, solid = self.candidates(x0, z0, x1, z1, grow_m)
         if len(segment):
-            touch = self.first_touch(solid, x0[segment], z0[segment], x1[segment], z1[segment], grow_m)
+            grown_m = grow_m[segment] if isinstance(grow_m, np.ndarray) else grow_m
+            touch = self.first_touch(solid, x0[segment], z0[segment], x1[segment], z1[segment], grown_m)
             order = np.lexsort((solid, touch, segment))
             first = order[np.concatenate(([True], segment[order][1:] != segment[order][:-1]))]
             share[segment[first]] = touch[first]

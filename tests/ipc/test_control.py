@@ -48,7 +48,7 @@ from ipc.control import (
 )
 from shared.constants import NAME_CHARS_MAX, PIPE_MESSAGE_BYTES_MAX, PLAYERS_MAX, ZONES_MAX
 from shared.messages import PlacedReason
-from zones.anticheat import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX
+from zones.docket import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX
 from zones.simulation import SANCTIONS_PER_TICK_MAX
 from zones.verdicts import REACTIONS
 

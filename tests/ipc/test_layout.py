@@ -36,7 +36,7 @@ EVERY_BLOCK = [
     for geometry in GEOMETRIES
 ]
 
-LAYOUTS = {1: "54b93dfe", 2: "c431f75e"}
+LAYOUTS = {1: "54b93dfe", 2: "002db82c"}
 """Version to a digest of all dtypes. A layout that differs is another version: old and new programs must not mix."""
 
 

@@ -105,7 +105,9 @@ def test_the_detection_table_tells_reaction_gain_and_removal() -> None:
     late = replace(FOUND, name="slow", mitigated=4, mitigated_s=12.5, removed=0, removed_s=None, played_s=30.0)
     ignored = replace(FOUND, name="replay", mitigated=0, mitigated_s=None, ignored=True, set_backs=Counter(), late=0)
     missed = replace(ignored, name="missed", ignored=False, reproaches=Counter(), extra_m=40.0)
-    table = detection_table([FOUND, late, ignored, missed], [("NaN", "malformed: no")])
+    told = Counter({"missed gate": 6})
+    skipped = replace(ignored, name="gate skip", note="", races=True, told=told, reproaches=Counter())
+    table = detection_table([FOUND, late, ignored, missed, skipped], [("NaN", "malformed: no")])
     by_name = {cells[0]: dict(zip(table.head, cells, strict=True)) for cells in table.rows}
     first = by_name["blink 30 m (a note)"]
     assert first["first reaction"] == "0.05 s"
@@ -118,7 +120,7 @@ def test_the_detection_table_tells_reaction_gain_and_removal() -> None:
     assert by_name["missed (a note)"]["first reaction"] == "none"
     assert by_name["missed (a note)"]["height, depth"] == "40 m"
     assert by_name["NaN as a coordinate"]["by"] == "malformed: no"
-    assert by_name["gate skip"]["first reaction"] == "not judged here yet"
+    assert by_name["gate skip"]["by"] == "told missed gate 6; 0 gates counted from then on"
 
 
 def test_text_lines_up_and_markdown_is_a_table() -> None:

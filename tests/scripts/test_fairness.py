@@ -16,12 +16,12 @@ from scripts.fair import honest
 from scripts.fair.cars import Cars
 from scripts.fair.clients import FRAME_MS, Clients, Habits
 from scripts.fair.honest import Row, drive
-from scripts.fair.lateness import Leniency
 from scripts.fair.line import Line
 from scripts.fair.proving_ground import ProvingGround
 from scripts.fair.scenarios import SCENARIOS, SERVERS, Scenario
 from scripts.fair.server import GENERATION, PERIOD_MS, Happened, Server
 from scripts.fair.tables import faults, total
+from shard.leniency import Leniency
 
 CI_MINUTES = fairness.MINUTES / 50.0
 START_MS = 1.75e12

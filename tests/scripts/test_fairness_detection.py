@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.fair.dishonest import EFFECT_M, Found, measure
-from scripts.fair.techniques import TECHNIQUES
+from scripts.fair.techniques import GATE_TECHNIQUES, TECHNIQUES
 from shared.vehicles import VEHICLES
 
 CASES_EACH = 3
@@ -33,15 +33,27 @@ FIRST_S = {
     "denied corrections": 8.0,
     "teleport in handoff": 0.3,
     "teleport after resume": 0.3,
+    "gate skip": 4.0,
+    "reverse gates": 2.0,
+    "impossible split": 10.0,
 }
 """By when every case is mitigated, the way of the sample included."""
-REMOVED = ("speed x1.25", "speed x2", "denied corrections", "blink 30 m", "blink 100 m", "flying", "time reversal")
+REMOVED = (
+    "speed x1.25",
+    "speed x2",
+    "denied corrections",
+    "blink 30 m",
+    "blink 100 m",
+    "flying",
+    "time reversal",
+    "wall pass",
+)
 """Whoever goes on with these for CHEATING_S is removed."""
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Found]:
-    return {each.name: each for each in measure(TECHNIQUES, CASES_EACH, 1, CHEATING_S)}
+    return {each.name: each for each in measure((*TECHNIQUES, *GATE_TECHNIQUES), CASES_EACH, 1, CHEATING_S)}
 
 
 @pytest.mark.parametrize("name", FIRST_S)
@@ -52,7 +64,7 @@ def test_every_technique_is_mitigated_in_its_time(found: dict[str, Found], name:
     assert mitigated_s <= FIRST_S[name]
 
 
-@pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
+@pytest.mark.parametrize("technique", [*TECHNIQUES, *GATE_TECHNIQUES], ids=lambda technique: technique.name)
 def test_nobody_gains_more_than_tolerance_and_bank(found: dict[str, Found], technique: object) -> None:
     """The sum of all steps is bounded by bank + 105 % of the cap, whatever a client says."""
     each = found[technique.name]  # type: ignore[attr-defined]
@@ -87,7 +99,26 @@ def test_a_lag_switch_gains_the_bank_at_most(found: dict[str, Found], name: str,
 @pytest.mark.parametrize("name", ["wall pass", "wall pass, 1 Hz"])
 def test_a_wall_is_never_passed(found: dict[str, Found], name: str) -> None:
     assert found[name].extra_m < 0.1
-    assert sum(found[name].set_backs.values()) > 0
+    assert sum(found[name].set_backs.values()) + found[name].late > 0
+
+
+@pytest.mark.parametrize(("name", "told"), [("gate skip", "missed gate"), ("reverse gates", "wrong way")])
+def test_a_gate_that_is_missed_or_passed_backwards_never_counts(found: dict[str, Found], name: str, told: str) -> None:
+    assert set(found[name].told) == {told}
+    assert found[name].told[told] >= CASES_EACH, "each is told"
+    assert found[name].gates == 0, "nor does any gate after it"
+
+
+def test_a_split_that_no_car_can_drive_voids_the_result(found: dict[str, Found]) -> None:
+    assert set(found["impossible split"].told) == {"implausible"}
+    assert found["impossible split"].told["implausible"] >= CASES_EACH
+
+
+@pytest.mark.parametrize("technique", GATE_TECHNIQUES, ids=lambda technique: technique.name)
+def test_honest_twins_are_told_nothing_about_their_gates(found: dict[str, Found], technique: object) -> None:
+    each = found[technique.name]  # type: ignore[attr-defined]
+    assert each.twin_told == 0
+    assert each.twin_gates > 40 * CASES_EACH
 
 
 @pytest.mark.parametrize("name", REMOVED)

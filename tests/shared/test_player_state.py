@@ -32,10 +32,12 @@ def test_what_a_fresh_player_starts_with() -> None:
     state = fresh(1)
     assert state.seq[0] == -1
     assert (state.offset_ms[0], state.kiosk_ms[0]) == (np.inf, -np.inf)
-    assert (state.budget_m[0], state.t_ms[0], state.span_ms[0]) == (np.inf, np.inf, np.inf)
+    assert (state.budget_m[0], state.own_m[0], state.t_ms[0], state.span_ms[0]) == (np.inf,) * 4
     assert (state.home[0], state.cell[0], state.race[0]) == (-1, -1, -1)
     others = [name for name, *_, value in COLUMNS if value]
-    assert sorted(others) == ["budget_m", "cell", "home", "kiosk_ms", "offset_ms", "race", "seq", "span_ms", "t_ms"]
+    assert sorted(others) == sorted(
+        ["budget_m", "cell", "home", "kiosk_ms", "offset_ms", "own_m", "race", "seq", "span_ms", "t_ms"]
+    )
 
 
 def test_columns_of_fresh_players_share_no_memory() -> None:

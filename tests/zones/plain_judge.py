@@ -22,6 +22,7 @@ class PlainRules:
     enforce: bool
     solids: Solids
     open_ends: list[tuple[bool, bool]]
+    loose_ends: list[tuple[bool, bool]]
     ground_m: float
     size_m: float
     now_ms: float = 0.0
@@ -31,7 +32,7 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     """Judge one sample. Returns what is to be applied, or None; changes the books in ``player``."""
     limits = rules.limits
     if sample["epoch"] != player["epoch"]:
-        if rules.enforce and rules.now_ms - player["placed_ms"] > limits.answer_ms:
+        if rules.enforce and sample["recv_ms"] - player["placed_ms"] > limits.answer_ms:
             _set_back(rules, player, 0.0)
         return None
     if sample["seq"] <= player["seq"]:
@@ -56,15 +57,19 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     gap_s = max(client, real) / 1000.0
 
     full = cap * limits.refill * bank_s + limits.bank_slack_m
-    grown = cap * limits.refill * real / 1000.0
-    filled = player["budget_m"] + grown
-    budget = min(filled, full)
-    missed = 0.0 if math.isinf(filled) else filled - budget
-    late = player["late_m"] + missed if real > limits.gap_ms else max(player["late_m"] - grown, 0.0)
+    rate = cap * limits.refill / 1000.0
+    beyond = 0.0 if math.isinf(player["budget_m"]) else max(player["budget_m"] - full - rate * real, 0.0)
+    budget = min(player["budget_m"], full) + beyond + rate * min(real, 1000.0 * limits.slow_s + late_ms)
     short = max(step - budget, 0.0)
+    own_full = cap * limits.refill * limits.own_bank_s + limits.bank_slack_m
+    own_s = (real if math.isinf(player["t_ms"]) or back > 0.0 else client) / 1000.0
+    own, own_grown = min(player["own_m"], own_full), cap * limits.refill * own_s
 
     jump = max(step - max(limits.teleport_least_m, limits.teleport_times * cap * gap_s), 0.0)
-    clip = entered(rules, player["pos"][0], player["pos"][2], x, z, gap_s)
+    solids = entered(rules, player["pos"][0], player["pos"][2], x, z, gap_s)
+    clip = bool(solids)
+    around = cap * limits.refill * gap_s + limits.bank_slack_m
+    seen = any(_detour(rules, number, player["pos"][0], player["pos"][2], x, z) > around for number in solids)
     slack = jump == 0.0 and not clip and short > max(limits.leash_s * cap, limits.leash_least_m)
     held = jump > 0.0 or clip or slack
     clamped = short > 0.0 and not held
@@ -72,16 +77,20 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     stays = held and rules.enforce
 
     player["heard_ms"] = max(player["heard_ms"], sample["recv_ms"])
-    player["budget_m"] = budget - (0.0 if stays else min(step, budget))
-    player["late_m"] = 0.0 if slack else min(late, 30.0 * cap)
-    player["clock_ms"] = credit - (0.0 if stays else client * (share if rules.enforce else 1.0))
-    player["due"] += min(ahead / 1000.0, 3.0) + (1.0 if back > 0.0 else 0.0)
+    driven = 0.0 if stays else min(step, budget)
+    part = share if rules.enforce else 1.0
+    over = slack and step > own + own_grown
+    player["budget_m"] = budget - driven
+    player["own_m"] = 0.0 if over else min(max(own + own_grown * part - driven, 0.0), own_full)
+    player["clock_ms"] = credit - client * part
+    player["t_ms"] = sample["t_ms"]
+    player["due"] += min(ahead / 1000.0, 0.5) + (0.5 if back > 0.0 else 0.0)
     if jump > 0.0:
         _set_back(rules, player, 3.0)
     elif clip:
-        _set_back(rules, player, 2.0 if gap_s * 1000.0 <= limits.gap_ms else 0.0)
+        _set_back(rules, player, 2.0 if seen and gap_s * 1000.0 <= limits.gap_ms else 0.0)
     elif slack:
-        _set_back(rules, player, 0.0 if short <= late else 1.0)
+        _set_back(rules, player, 1.0 if over else 0.0)
     if stays:
         return None
 
@@ -166,13 +175,26 @@ def _set_back(rules: PlainRules, player: Player, strikes: float) -> None:
         player["placed_ms"] = rules.now_ms
 
 
-def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s: float) -> bool:
-    """Whether a step enters any solid: every shape is looked at, one point of the step after the other.
+def _detour(rules: PlainRules, number: int, x0: float, z0: float, x1: float, z1: float) -> float:
+    """The way past the nearer end of a wall that is no joint."""
+    solids, ways = rules.solids, [math.inf]
+    for sign, loose in zip((1.0, -1.0), rules.loose_ends[number], strict=True):
+        reach = sign * float(solids.half_d[number])
+        x = float(solids.x[number]) + reach * float(solids.ahead_x[number])
+        z = float(solids.z[number]) + reach * float(solids.ahead_z[number])
+        if loose:
+            ways.append(math.dist((x0, z0), (x, z)) + math.dist((x, z), (x1, z1)))
+    return min(ways)
+
+
+def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s: float) -> list[int]:
+    """Which solids a step enters: every shape is looked at, one point of the step after the other.
 
     The outline is computed as documented, the crossing by cutting the step in its own way (Liang and Barsky for boxes,
     the nearest point for discs).
     """
     solids, limits = rules.solids, rules.limits
+    found = []
     sag = limits.bend_mps2 * min(gap_s, limits.bend_gap_max_s) ** 2 / 8.0
     for number in range(len(solids)):
         ax, az = float(solids.ahead_x[number]), float(solids.ahead_z[number])
@@ -186,6 +208,8 @@ def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s
         else:
             edge = max(half_d - limits.margin_m, half_d / 2), max(half_w - limits.margin_m, half_w / 2)
             chord = max(edge[0] - sag, half_d / 2), max(edge[1] - sag, half_w / 2)
+            if gap_s > limits.gap_ms / 1000.0 and max(edge) <= sag:
+                chord = -1.0, -1.0
         core = edge[0] - 0.01, edge[1] - 0.01
 
         start, end = (
@@ -198,8 +222,8 @@ def entered(rules: PlainRules, x0: float, z0: float, x1: float, z1: float, gap_s
         if _inside(disc, start, edge):
             edge = chord = core
         if _inside(disc, end, edge) or _passes(disc, start, end, chord):
-            return True
-    return False
+            found.append(number)
+    return found
 
 
 def _inside(disc: bool, point: tuple[float, float], half: tuple[float, float]) -> bool:

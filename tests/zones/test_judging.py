@@ -21,15 +21,15 @@ from shared.world.zone_map import ZoneMap
 from tests.fakes.lot import Shape, box, disc, lot, wall
 from tests.zones import plain_judge
 from tests.zones.one_driver import START_MS, OneDriver
-from zones import anticheat
-from zones.anticheat import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX, Judge
+from zones.anticheat import Judge
+from zones.docket import CORRECTIONS_PER_TICK_MAX, VERDICTS_PER_TICK_MAX
 from zones.simulation import ZoneWorld, step
 
 CAP = VEHICLES[0].speed_cap_mps
 FULL_M = CAP * 1.05 + 1.0
 PLAIN = lot(size_m=4096)
 BOOKS = {
-    "budget_m", "clock_ms", "heard_ms", "t_ms", "late_m", "span_ms", "span_client_ms", "span_m", "span_mps", "air_ms",
+    "budget_m", "clock_ms", "heard_ms", "t_ms", "own_m", "span_ms", "span_client_ms", "span_m", "span_mps", "air_ms",
     "due", "strikes", "strikes_ms", "placed_ms",
 }  # fmt: skip
 
@@ -107,14 +107,14 @@ def test_a_browser_that_rounds_its_clock_is_not_a_cheat(rounded_ms: float) -> No
 
 
 @pytest.mark.parametrize("step_ms", [10_000.0, -10_000.0, 86_400_000.0])
-def test_a_stepped_client_clock_costs_a_strike_or_three_and_moves_nobody(step_ms: float) -> None:
+def test_a_stepped_client_clock_costs_half_a_strike_and_moves_nobody(step_ms: float) -> None:
     driver = warmed()
     for number in range(400):
         driver.drive(driver.x + 0.7 * CAP * 0.05, 100.0, t_ms=driver.now_ms + 49.0 + (step_ms if number > 200 else 0.0))
         driver.tick()
     assert not driver.corrections
     assert driver.off_m() == 0.0
-    assert driver.score <= 3.5
+    assert driver.score < 0.7, "some of it is for the start from nothing"
     assert "speed" not in driver.checks()
 
 
@@ -133,6 +133,53 @@ def test_an_honest_return_after_a_longer_stall_is_put_back_once_without_a_strike
     assert [event.check for event in driver.corrections] == ["late"]
     assert driver.score == 0.0
     assert driver.checks() <= {"late", "clamped"}
+
+
+@pytest.mark.parametrize("racing", [False, True])
+def test_a_delay_that_shrinks_costs_no_strike(racing: bool) -> None:
+    """0 to 2,000 to 0 ms: what was two seconds under way comes at once, long after the silence that began it."""
+    driver = warmed()
+    driver.state.flags[0] |= FLAG_RACING if racing else 0
+    speed_up(driver, 0.99 * CAP)
+    began_ms, x = driver.now_ms, driver.x
+    for number in range(1, 160):
+        for sent in range(1, 160):
+            due_ms = max(sent * 50.0 + (2000.0 if sent < 100 else 0.0), 7000.0 if sent >= 100 else 0.0)
+            if (number - 1) * 50.0 < due_ms <= number * 50.0 and not driver.corrections:
+                place = x + 0.99 * CAP * 0.05 * sent
+                driver.sample(place, 100.0, t_ms=began_ms + 50.0 * sent, recv_ms=began_ms + due_ms, vx=0.99 * CAP)
+        driver.tick()
+    assert {event.check for event in driver.corrections} <= {"late"}
+    assert len(driver.corrections) <= 1
+    assert driver.score == 0.0
+
+
+def test_once_per_second_a_race_is_driven_as_fast_as_otherwise() -> None:
+    driver = warmed()
+    driver.state.flags[0] |= FLAG_RACING
+    speed = 0.0
+    for number in range(1, 1200):
+        speed = min(speed + 0.99 * VEHICLES[0].accel_cap_mps2 * 0.05, 0.99 * CAP)
+        driver.x += speed * 0.05
+        if driver.x > 3900.0:
+            driver.tick(Place(0, 1, 100.0, 100.0, 0.0, "kiosk", fresh=False))
+        if number % 20 == 0:
+            driver.sample(driver.x, 100.0, vx=speed)
+        driver.tick()
+    assert not driver.corrections
+    assert driver.score == 0.0
+    assert driver.checks() == set()
+
+
+def test_who_is_held_for_long_by_a_wall_gets_no_strike_for_a_clock_that_is_right() -> None:
+    driver = OneDriver(lot([wall(50.0, 110.0, 400.0, 110.0)]), x=200.0, z=100.0)
+    for number in range(1, 20 * 60):
+        if number % 20 == 0:
+            driver.sample(200.0, 130.0, vz=30.0)
+        driver.tick()
+    assert driver.checks() == {"late"}
+    assert driver.score == 0.0
+    assert driver.at == (200.0, 100.0)
 
 
 def test_a_slow_driver_may_stall_for_long() -> None:
@@ -173,15 +220,15 @@ def test_a_late_zone_charges_nobody() -> None:
 
 def test_when_main_stood_still_its_stamps_are_late_and_banks_hold_more() -> None:
     told = {}
-    for late_ms in (0.0, 2000.0):
+    for late_ms in (0.0, 4000.0):
         driver = warmed()
-        for number in range(1, 41):
+        for number in range(1, 81):
             t_ms = driver.now_ms + 50.0 * number
-            driver.drive(driver.x + 0.99 * CAP * 0.05, 100.0, t_ms=t_ms, recv_ms=driver.now_ms + 2010.0)
+            driver.drive(driver.x + 0.99 * CAP * 0.05, 100.0, t_ms=t_ms, recv_ms=driver.now_ms + 4010.0)
         while driver.ring:
-            driver.tick(late_ms=late_ms, period_ms=2050.0 if len(driver.ring) == 40 else 50.0)
+            driver.tick(late_ms=late_ms, period_ms=4050.0 if len(driver.ring) == 80 else 50.0)
         told[late_ms] = len(driver.corrections)
-    assert told == {0.0: 1, 2000.0: 0}
+    assert told == {0.0: 1, 4000.0: 0}
 
 
 def test_a_resume_resets_no_budget_and_opens_no_strike() -> None:
@@ -221,7 +268,7 @@ def test_speed_within_the_tolerance_gains_five_percent_and_no_more() -> None:
     assert driver.checks() <= {"acceleration"}
 
 
-@pytest.mark.parametrize(("factor", "within_s"), [(1.10, 26.0), (1.25, 8.0), (2.0, 3.0)])
+@pytest.mark.parametrize(("factor", "within_s"), [(1.10, 30.0), (1.25, 8.0), (2.0, 3.0)])
 def test_speeding_gains_the_bank_once_and_is_set_back(factor: float, within_s: float) -> None:
     driver = warmed()
     gained = gain_m(driver, within_s, factor)
@@ -297,7 +344,7 @@ def test_time_that_runs_backwards_is_struck_and_gives_no_distance() -> None:
         driver.drive(driver.x + 0.5, 100.0, t_ms=5000.0 - 10.0 * number)
         driver.tick()
     assert "clock_back" in driver.checks()
-    assert driver.score > 10.0
+    assert driver.score > 9.0
 
 
 def test_an_engine_that_is_none_is_struck() -> None:
@@ -459,10 +506,10 @@ def _random_case(seed: int, count: int, enforce: bool) -> tuple[ZoneWorld, Playe
     state.t_ms[:] = rng.choice([inf, 1000.0, 1500.0], count)
     state.budget_m[:] = rng.choice([inf, 0.0, 3.0, 40.0], count)
     state.clock_ms[:] = rng.choice([0.0, 150.0, 5000.0], count)
-    state.late_m[:] = rng.choice([0.0, 200.0], count)
+    state.own_m[:] = rng.choice([inf, 0.0, 6.0], count)
     state.span_ms[:], state.span_client_ms[:] = rng.choice([inf, 0.0, 220.0], count), rng.uniform(0, 260, count)
     state.span_m[:], state.span_mps[:] = rng.uniform(0, 30, count), rng.uniform(0, 70, count)
-    state.placed_ms[:] = START_MS - rng.choice([0.0, 1900.0, 5000.0], count)
+    state.placed_ms[:] = START_MS - rng.choice([0.0, 19_900.0, 25_000.0], count)
     state.air_ms[:] = rng.choice([0.0, 5980.0, 9000.0], count)
     state.flags[:] = rng.choice([0, FLAG_RACING], count)
     samples = np.zeros(count, SAMPLE)
@@ -484,7 +531,8 @@ def test_judging_columns_is_judging_each_player_by_plain_numbers(seed: int, coun
     world, state, samples, classes, late_ms = _random_case(seed, count, enforce)
     obstacles = world.rules.obstacles
     ends = list(zip(obstacles.open_ahead.tolist(), obstacles.open_behind.tolist(), strict=True))
-    plain = plain_judge.PlainRules(DEFAULT, enforce, obstacles.solids, ends, 2.5, 256.0, START_MS + 50.0)
+    loose = list(zip(obstacles.loose_ahead.tolist(), obstacles.loose_behind.tolist(), strict=True))
+    plain = plain_judge.PlainRules(DEFAULT, enforce, obstacles.solids, ends, loose, 2.5, 256.0, START_MS + 50.0)
     players = [{name: getattr(state, name)[row].tolist() for name, *_ in COLUMNS} for row in range(count)]
     wanted = []
     for row, player in enumerate(players):
@@ -519,5 +567,5 @@ def test_a_player_is_judged_the_same_alone_as_among_others(seed: int, count: int
 
 
 def test_constants_fit_a_done() -> None:
-    assert anticheat.CORRECTIONS_PER_TICK_MAX + anticheat.VERDICTS_PER_TICK_MAX < 256
+    assert CORRECTIONS_PER_TICK_MAX + VERDICTS_PER_TICK_MAX < 256
     assert math.isclose(FULL_M, 74.5)

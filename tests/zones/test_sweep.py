@@ -133,8 +133,37 @@ def test_over_the_whole_tick_a_wall_stops_a_cheat_for_good(period_s: float, spee
             driver.drive(driver.x, driver.z + speed_mps * period_s, period_s)
         driver.tick()
         assert driver.at[1] < 110.0
-    assert {event.check for event in driver.corrections} <= {"clip", "teleport", "budget"}
-    assert "clip" in {event.check for event in driver.corrections} | driver.checks()
+    assert {event.check for event in driver.corrections} <= {"clip", "late", "teleport", "budget"}
+    told = "clip" if period_s <= 0.25 else "late"
+    assert told in {event.check for event in driver.corrections}
+
+
+@pytest.mark.parametrize(("beyond_m", "struck"), [(1.0, False), (6.0, True)])
+def test_who_may_have_driven_around_a_walls_end_is_stopped_without_a_strike(beyond_m: float, struck: bool) -> None:
+    """3.5 m in a twentieth of a second reach around the end of a wall, when it is a metre away."""
+    driver = OneDriver(lot([wall(100.0, 100.0, 160.0, 100.0)]), x=160.0 - beyond_m, z=98.8)
+    for _ in range(20):
+        driver.drive(driver.x, driver.z)
+        driver.tick()
+    driver.drive(driver.x, 100.7)
+    driver.tick()
+    assert [event.check for event in driver.corrections] == (["clip"] if struck else ["late"])
+    assert (driver.score > 0.0) == struck
+    assert driver.at == (160.0 - beyond_m, 98.8)
+
+
+def test_the_joint_of_a_fence_is_no_way_around() -> None:
+    fence = [wall(100.0, 100.0, 110.0, 100.0), wall(110.02, 100.0, 120.0, 100.0)]
+    found = sweep(
+        Obstacles.of(solids(fence, SIZE_M)),
+        column(109.0),
+        column(99.0),
+        column(109.0),
+        column(101.0),
+        column(0.05),
+        DEFAULT,
+    )
+    assert found.detour_m[0] == pytest.approx(2.0 * math.hypot(9.0, 1.0)), "only past the fence's other end"
 
 
 # --- discs and boxes
@@ -172,6 +201,14 @@ def test_the_chord_of_a_curve_may_cut_a_corner_by_what_the_car_can_bend() -> Non
     assert not enters([house], way, 1.0)
     assert enters([house], (92.0, 101.0, 108.0, 101.0), 1.0), "half of every shape stands whatever the gap"
     assert enters([house], (92.0, 104.0, 100.0, 104.0), 1.0), "and nobody ends inside"
+
+
+def test_whoever_was_not_heard_for_a_second_may_have_driven_around_a_tree() -> None:
+    tree, way = disc(100, 100, 1.5), (90.0, 100.0, 110.0, 100.0)
+    for gap_s, hit in ((0.05, True), (0.25, True), (1.0, False)):
+        assert enters([tree], way, gap_s) == hit
+    assert enters([tree], (90.0, 100.0, 99.5, 100.0), 1.0), "nobody ends inside"
+    assert enters([box(100, 100, 0.5, 20.0)], (90, 100, 110, 100), 1.0), "a long house is no tree"
 
 
 def test_after_a_long_gap_nobody_can_creep_into_a_shape_from_a_smaller_outline() -> None:
@@ -223,8 +260,8 @@ def test_sweeping_many_is_following_each_past_every_shape(seed: int) -> None:
     gap_s = rng.choice([0.0, 0.05, 0.25, 1.0, 3.0], count)
     found = sweep(obstacles, x0, z0, x1, z1, gap_s, DEFAULT)
     ends = list(zip(obstacles.open_ahead.tolist(), obstacles.open_behind.tolist(), strict=True))
-    plain = plain_judge.PlainRules(DEFAULT, True, obstacles.solids, ends, 0.0, SIZE_M)
+    plain = plain_judge.PlainRules(DEFAULT, True, obstacles.solids, ends, ends, 0.0, SIZE_M)
     for row in range(count):
         way = tuple(float(values[row]) for values in (x0, z0, x1, z1, gap_s))
-        assert bool(found.depth_m[row] > 0.0) == plain_judge.entered(plain, *way), way
+        assert bool(found.depth_m[row] > 0.0) == bool(plain_judge.entered(plain, *way)), way
         assert (found.solid[row] >= 0) == (found.depth_m[row] > 0.0)
