@@ -50,6 +50,18 @@ class Block:
                 self._memory.unlink()
 
 
+class PrivateBlock(Block):
+    """A zeroed block of this process alone, without a name or a header: to try things out."""
+
+    def __init__(self, dtype: np.dtype[np.void]) -> None:
+        self.name = ""
+        self._owned = False
+        self.record = np.zeros((), dtype)
+
+    def close(self) -> None:
+        self.record = None
+
+
 def block_name(instance: str, kind: str) -> str:
     """Name of a block; at most 30 characters, which every POSIX system takes."""
     name = f"{PREFIX}{instance}-{kind}"

@@ -265,6 +265,14 @@ class Tick(_Control, frozen=True):
     """The strikes of the last tick do not count: they are our fault."""
 
 
+class Assume(_Control, frozen=True):
+    """Be this zone from now on: its last worker is lost. Many members come in several of these, before any Tick."""
+
+    zone: int
+    members: list[Seat]
+    """Whom the zone simulated in its last committed tick; at most ASSUMED_MAX."""
+
+
 class Stop(_Control, frozen=True):
     """End: close the blocks and exit with 0."""
 
@@ -273,9 +281,10 @@ class Stop(_Control, frozen=True):
 
 
 class Ready(_Control, frozen=True):
-    """The worker has attached all blocks and waits for its first Tick."""
+    """The worker has attached its blocks and waits for its first Tick, or for a zone to assume."""
 
-    zone: int
+    zone: int | None
+    """None: a spare."""
     pid: int
 
 
@@ -306,18 +315,25 @@ class Done(_Control, frozen=True):
 class Fault(_Control, frozen=True):
     """Last words of a worker that met its own bug."""
 
-    zone: int
+    zone: int | None
+    """None: it was a spare."""
     tick: int
     kind: str
     traceback: str
 
 
-ToZone: TypeAlias = Tick | Stop
+ToZone: TypeAlias = Tick | Assume | Stop
 ToMain: TypeAlias = Ready | Done | Fault
 
 _encoder = msgspec.msgpack.Encoder()
 _to_zone: msgspec.msgpack.Decoder[ToZone] = msgspec.msgpack.Decoder(ToZone)
 _to_main: msgspec.msgpack.Decoder[ToMain] = msgspec.msgpack.Decoder(ToMain)
+
+Nonsense = msgspec.DecodeError
+"""Raised for bytes that no process of ours sends."""
+
+ASSUMED_MAX = 4096
+"""Members per Assume: 36 KiB at most."""
 
 MESSAGES_PER_TICK_MAX = 256
 """Adoptions, releases and commands per Tick, and events per Done other than race events: keeps each below
@@ -342,5 +358,5 @@ def decode_to_zone(data: bytes) -> ToZone:
 
 
 def decode_to_main(data: bytes) -> ToMain:
-    """Read a message of a zone. Raises msgspec.DecodeError for bytes that no worker of ours sends."""
+    """Read a message of a zone. Raises Nonsense for bytes that no worker of ours sends."""
     return _to_main.decode(data)

@@ -1,8 +1,8 @@
-"""``python -m shard``. The guard matters: spawned zone processes import this module again."""
+"""``python -m shard``. The guard matters: spawned zone processes import this module again, and need nothing of it."""
 
 import sys
 
-from shard.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from shard.cli import main
+
+    sys.exit(main(sys.argv[1:]))

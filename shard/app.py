@@ -19,6 +19,7 @@ from shard.clock import ServerClock
 from shard.config import Config, StartFault
 from shard.denylist import DenyList
 from shard.evidence import EvidenceLog
+from shard.fleet import Fleet
 from shard.gateway import Gateway, listen, make_doors
 from shard.keys import KeyStore
 from shard.memory import Memory
@@ -26,13 +27,14 @@ from shard.realm import Realm
 from shard.receipts import SigningKey, sign
 from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
-from shard.supervisor import Fleet, Supervisor
+from shard.supervisor import Supervisor
 from shard.systemd import Notifier
 from shard.world_store import prepare
 from shard.zone_handle import ZoneLost
 from shared.world.land import Land, land_of
 from shared.world.survey import survey
 from shared.world.zone_map import ZoneMap
+from zones.worker import ZoneSpec
 
 try:
     from uvloop import Loop
@@ -58,7 +60,17 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
         except BlockFault as fault:
             raise StartFault(str(fault)) from None
         zone_map = ZoneMap.split(land.size_m, config.zones, land.load())
-        fleet = Fleet(memory, zone_map, land.vehicles, config.anticheat)
+        spec = ZoneSpec(
+            instance=memory.instance,
+            zone=None,
+            geometry=memory.geometry,
+            zone_map=zone_map,
+            vehicles=land.vehicles,
+            world_columns=memory.world_columns,
+            main_pid=os.getpid(),
+            anticheat=config.anticheat,
+        )
+        fleet = Fleet(spec, config.spares, config.zone_timeout_s)
         stack.callback(fleet.stop)
         try:
             fleet.wait_ready()
@@ -68,12 +80,13 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
             config.world,
             zone_map,
             memory,
-            fleet.handles,
+            fleet.links,
             1000.0 / config.tick_hz,
             config.max_players,
             audit=config.debug,
             land=land,
         )
+        fleet.serve(realm)
         if config.evidence is not None:
             evidence = realm.conduct.evidence = stack.enter_context(closing(open_evidence(config)))
             evidence.solids = memory.world.static.solids
@@ -105,15 +118,21 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     stock = WholeStock(realm.land.chunks, kept) if world.chunks else LazyStock(realm.land)
     deny = DenyList(config.deny_file)
     reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, deny, stock)
+    realm.evacuated = reception.removed
     rounds = Rounds(reception)
     notifier = Notifier(os.environ)
 
+    ready = False
+
     def ticked() -> None:
+        nonlocal ready
         rounds.ticked()
-        if not realm.barrier.late():
-            if realm.tick == 1:
-                notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
-            notifier.beat(time.monotonic())
+        if not ready and not realm.barrier.late():
+            ready = True
+            notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
+        notifier.beat(
+            time.monotonic()
+        )  # also while a zone is down: it is replaced, the others' players need no restart
 
     supervisor = Supervisor(realm, fleet, clock, 1000.0 / config.tick_hz, ticked)
     gateway = Gateway(config, reception, clock, doors, listener)
@@ -146,8 +165,12 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
         counts = {
             "ticks": realm.tick,
             "late_ticks": supervisor.late_ticks,
+            "zones_lost": fleet.lost,
             "tick_late_p99_ms": supervisor.lateness_ms(0.99),
             "tick_late_max_ms": supervisor.lateness_ms(1.0),
+            "gc_in_ticks": supervisor.garbage.in_ticks.count,
+            "gc_in_gaps": supervisor.garbage.in_gaps.count,
+            "gc_longest_ms": round(supervisor.garbage.in_gaps.longest_ms, 2),
         }
         log.info("stopped", extra={**counts, **handoffs, **realm.conduct.summary()})
         return 0

@@ -6,10 +6,12 @@ our bug and ends the shard.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ipc.control import Done, Tick
+from ipc.control import Done, Seat, Tick
 from ipc.world_table import MainTable
 from shard.barrier import ZoneDesk
 from shared.constants import RING_PENDING_MAX, ROUNDS_MAX
@@ -49,6 +51,15 @@ class Auditor:
         for slot, _ in tick.adopted:
             self._require(self._owner[slot] == NO_ZONE, tick.tick, slot, f"is adopted by {zone}, owned by another")
             self._owner[slot] = zone
+
+    def dropped(self, index: NDArray[np.intp]) -> None:
+        """The samples that waited for these slots are dropped on purpose."""
+        self._tail[index] = self._table.column("tail")[self._table.front[index], index]
+
+    def abandoned(self, seats: Iterable[Seat]) -> None:
+        """These players are taken out of the world without a release."""
+        for slot, _ in seats:
+            self._owner[slot] = NO_ZONE
 
     def committed(self, desk: ZoneDesk, done: Done) -> None:
         """``desk`` has just been committed with ``done``."""

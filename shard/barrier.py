@@ -5,7 +5,9 @@ and the tests step it by hand. The rules that the rest relies on:
 
 - a zone's membership, main's columns and published heads change only while the zone is idle, in ``begin``;
 - ``commit`` flips ``front`` for the members of exactly the Tick that the zone answers, and hands on its events;
-- a released slot is free only after the Done of the Tick that released it.
+- a released slot is free only after the Done of the Tick that released it;
+- a zone whose worker is lost is a late zone: its Tick stays outstanding, word for word, until another worker has done
+  it (``successor``). What main does about late zones is therefore all that it does about dead ones.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 
 from ipc.cell_arena import CellReader
 from ipc.control import (
+    ASSUMED_MAX,
     MESSAGES_PER_TICK_MAX,
     UNANSWERED,
+    Assume,
     Command,
     Crossing,
     Done,
@@ -32,6 +36,7 @@ from ipc.control import (
     Sanction,
     Seat,
     Tick,
+    ToZone,
     Verdict,
 )
 from ipc.input_ring import InputWriter
@@ -78,6 +83,14 @@ class ZoneDesk:
     forget: list[Seat] = field(default_factory=list)
     leaving: list[Seat] = field(default_factory=list)
     """Players who left the world with the outstanding Tick."""
+    held: set[int] = field(default_factory=set)
+    """Slots that were released and may still be listed here: their ``forget`` is not committed."""
+    listed: set[int] = field(default_factory=set)
+    """Cells in which a watcher may believe somebody of this zone to be."""
+    emptied: set[int] = field(default_factory=set)
+    """Those of a worker that is lost: its successor knows nothing of them, so main says if they are empty now."""
+    emptied_since: int = 0
+    """The first committed tick that said so; 0: none has."""
 
     @property
     def idle(self) -> bool:
@@ -172,10 +185,10 @@ class Barrier:
         self.table.commit(desk.index)
         self.ring.tails[desk.index] = self.table.column("tail")[self.table.front[desk.index], desk.index]
         desk.outstanding = None
-        desk.committed = done.tick
+        last, desk.committed = desk.committed, done.tick
         desk.half = sent.half
-        desk.cells = desk.arena.read(desk.half)
-        desk.base = done.base
+        desk.held.difference_update(slot for slot, _ in sent.forget)
+        self._take_cells(desk, done, last)
         for slot, _ in sent.adopted:
             if move := self.ledger.complete(slot, done.tick, sent.now_ms):
                 self.desks[move.source].forget.append((move.slot, move.generation))
@@ -204,6 +217,69 @@ class Barrier:
         released = desk.outstanding.released if desk.outstanding else ()
         return {slot for slot, _ in released if not self.ledger.under_way(slot)}
 
+    # --- workers that are lost; call these only for a zone whose worker is dead and whose last words are committed
+
+    def successor(self, zone: int) -> list[ToZone]:
+        """What makes a new worker the zone: its members as last committed, then the Tick that was not answered."""
+        desk = self.desks[zone]
+        members = dict(desk.members)
+        unanswered: list[ToZone] = []
+        if desk.outstanding is not None:
+            unanswered.append(desk.outstanding)
+            for slot, _ in desk.outstanding.adopted:
+                del members[slot]
+            members.update(desk.outstanding.released)
+        desk.held = {slot for slot, _ in desk.outstanding.released} if desk.outstanding is not None else set()
+        desk.emptied |= desk.listed
+        desk.emptied_since = 0
+        seats = sorted(members.items())
+        parts = range(0, max(len(seats), 1), ASSUMED_MAX)
+        return [*(Assume(zone, seats[at : at + ASSUMED_MAX]) for at in parts), *unanswered]
+
+    def drop_samples(self, zone: int) -> int:
+        """Have the zone's members begin behind all samples that wait for them; returns how many those are.
+
+        Main writes a column of the zone here, which is in order because there is no zone.
+        """
+        desk = self.desks[zone]
+        index, half = desk.index, self.table.front[desk.index]
+        heads, tails = self.ring.heads[index], self.table.column("tail")
+        dropped = int((heads - tails[half, index]).astype(np.int64).sum())
+        tails[half, index] = self.table.head[index] = self.ring.tails[index] = heads
+        return dropped
+
+    def abandon(self, zone: int) -> list[Seat]:
+        """Take every member out of the world at once, with the Tick that was not answered; returns the freed slots."""
+        desk = self.desks[zone]
+        freed = [*desk.members.items(), *desk.leaving]
+        for slot, generation in desk.members.items():
+            self.table.owner[slot] = NO_ZONE
+            self._departures.pop(slot, None)
+            if move := self.ledger.cancel(slot):  # it was coming: its old zone still lists it
+                self.desks[move.source].forget.append((slot, generation))
+        if desk.outstanding is not None:
+            self.unanswered += sum(not isinstance(command, UNANSWERED) for command in desk.outstanding.commands)
+        desk.outstanding = None
+        desk.members.clear()
+        desk.index = np.empty(0, np.intp)
+        desk.crossings, desk.leaving = [], []
+        return freed
+
+    def _take_cells(self, desk: ZoneDesk, done: Done, last: int) -> None:
+        """Read the cells of the tick that is committed now; ``last`` is the committed tick before it."""
+        desk.cells = desk.arena.read(desk.half)
+        desk.base = done.base
+        told = {cell.cell for cell in desk.cells}
+        if done.omitted or desk.held or desk.shown != last:
+            desk.listed |= told  # not all that is listed is told, or not all that was told was shown
+        else:
+            desk.listed = told
+        if desk.emptied_since and desk.shown >= desk.emptied_since:
+            desk.emptied.clear()
+        if desk.emptied:
+            desk.emptied_since = desk.emptied_since or done.tick
+            desk.cells += [EncodedCell(cell, 0, b"", b'{"c":%d,"full":true}' % cell) for cell in desk.emptied - told]
+
     # --- the steps of ``begin``
 
     def _depart(self, idle: set[int], released: dict[int, list[Seat]]) -> None:
@@ -219,6 +295,7 @@ class Barrier:
             released[zone].append(seat)
             desk.forget.append(seat)
             desk.leaving.append(seat)
+            desk.held.add(slot)
 
     def _hand_off(self, idle: set[int], adopted: dict[int, list[Seat]], released: dict[int, list[Seat]]) -> None:
         requests = [
@@ -231,6 +308,7 @@ class Barrier:
             source, target = self.desks[move.source], self.desks[move.target]
             seat = (move.slot, move.generation)
             del source.members[move.slot]
+            source.held.add(move.slot)
             target.members[move.slot] = move.generation
             self.table.owner[move.slot] = move.target
             released[move.source].append(seat)

@@ -26,6 +26,8 @@ VERSION = "0.1.0"
 
 DEFAULT_SEED = 1
 
+SPARES_MAX = 16
+"""Each takes some 40 MiB, and only as many zones as die within a quarter of a second need one at once."""
 TICK_HZ_MIN = 5
 """Below, a client that interpolates two ticks behind shows cars more than 400 ms late."""
 TICK_HZ_MAX = 60
@@ -80,6 +82,10 @@ class Config:
     """Directory of built worlds; None: none is kept."""
     zones: int
     """Zone processes."""
+    spares: int
+    """Further processes, ready to take a zone over."""
+    zone_timeout_s: float
+    """A zone that does not answer for so long is replaced."""
     tick_hz: int
     """Ticks per second."""
     max_players: int
@@ -240,6 +246,10 @@ _OPTIONS: Final = (
         "where built worlds are kept; auto is ~/.cache/shard, `off` keeps none",
     ),
     _Option("size", "--zones", "SHARD_ZONES", "N", "8", f"zone processes, 1 to {ZONES_MAX}"),
+    _Option("size", "--spares", "SHARD_SPARES", "N", "1", "warm processes that take over from zones that die, 0 to 16"),
+    _Option(
+        "size", "--zone-timeout", "SHARD_ZONE_TIMEOUT", "S", "2", "replace a zone that does not answer for so long"
+    ),
     _Option(
         "size", "--tick-hz", "SHARD_TICK_HZ", "HZ", str(TICK_HZ), f"ticks per second, {TICK_HZ_MIN} to {TICK_HZ_MAX}"
     ),
@@ -290,6 +300,8 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         world=world,
         world_cache=_world_cache(given["world_cache"], env),
         zones=_zones(given["zones"], world),
+        spares=_integer(given["spares"], 0, SPARES_MAX),
+        zone_timeout_s=float(_integer(given["zone_timeout"], 1, 600)),
         tick_hz=_integer(given["tick_hz"], TICK_HZ_MIN, TICK_HZ_MAX),
         max_players=max_players,
         max_queue=_integer(given["max_queue"], 0, 100_000),

@@ -102,6 +102,11 @@ class Ledger:
         self.gaps += done.gap
         return move
 
+    def cancel(self, slot: int) -> Request | None:
+        """The player of ``slot`` is gone before its new owner committed a tick with it: the move, if any."""
+        opened = self._open.pop(slot, None)
+        return None if opened is None else opened[0]
+
     def recent(self) -> list[Handoff]:
         """The newest handoffs, oldest first."""
         return list(self._recent)

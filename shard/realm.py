@@ -6,12 +6,12 @@ so that the same realm runs under sockets and spawned zones, and in a test that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Protocol
 
-from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags
+from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags, ToZone
 from shard.attendant import Attendant
 from shard.audit import Auditor
 from shard.barrier import Barrier, ZoneDesk, ZoneLink
@@ -133,6 +133,8 @@ class Realm:
         """Players whom the anti-cheat removes: whoever runs the sessions takes them from here after each tick."""
         self._freed: list[Seat] = []
         self._spawned = 0
+        self.evacuated: Callable[[str], None] = lambda player: None
+        """Told of each player whose zone could not be kept up with it."""
 
     # --- players
 
@@ -311,6 +313,35 @@ class Realm:
         self.conduct.take(done, committed.verdicts, self.barrier.leniency)
         for sanction in committed.sanctions:
             self._sanctioned(sanction)
+
+    # --- zones whose worker is lost
+
+    def successor(self, zone: int) -> list[ToZone]:
+        """What makes a new worker the zone; see Barrier."""
+        return self.barrier.successor(zone)
+
+    def drop_samples(self, zone: int) -> int:
+        """Drop what waits to be judged for the zone's players; returns how many samples that were."""
+        dropped = self.barrier.drop_samples(zone)
+        if self.auditor is not None:
+            self.auditor.dropped(self.barrier.desks[zone].index)
+        return dropped
+
+    def evacuate(self, zone: int) -> int:
+        """Take the zone's players out of the world, without its worker; returns how many. ``evacuated`` is told."""
+        freed = self.barrier.abandon(zone)
+        if self.auditor is not None:
+            self.auditor.abandoned(freed)
+        self._freed += freed
+        leaving = [self._by_slot[slot] for slot, _ in freed]
+        players = [occupant.entry.player for occupant in leaving if not occupant.leaving]
+        for occupant in leaving:
+            occupant.leaving = True
+            self._unwatch(occupant)
+        for player in players:
+            self.races.gone(player, self.now_ms)
+            self.evacuated(player)
+        return len(players)
 
     def end_tick(self) -> None:
         """Show the tick to everybody. Zones that are still late are shown as they were."""

@@ -226,6 +226,17 @@ class Reception:
         self.roster.remove(guest.player)
         self.guests.pop(guest.player, None)
 
+    def removed(self, player: str) -> None:
+        """The shard has taken the player out of the world: into the lobby, or away for good without a connection."""
+        guest = self.guests.get(player)
+        if guest is None:
+            return
+        if guest.peer is None:
+            self.forget(guest)
+        else:
+            guest.peer.session.idled()
+            self.to_lobby(guest, "removed")
+
     def note(self, guest: Guest) -> None:
         """Have the roster know what the player does now."""
         doing: Doing = "away" if guest.peer is None else DOING.get(guest.peer.session.state, "lobby")
@@ -233,7 +244,9 @@ class Reception:
             doing = "racing"
         self.roster.put(guest.player, guest.name, doing)
 
-    def to_lobby(self, guest: Guest, reason: Literal["welcome", "left", "idle"], re: int | None = None) -> None:
+    def to_lobby(
+        self, guest: Guest, reason: Literal["welcome", "left", "removed", "idle"], re: int | None = None
+    ) -> None:
         """Tell the player that it is in the lobby."""
         if guest.peer is not None:
             guest.peer.send(Lobby(LobbyPayload(reason, self.online, self.realm.players_max), re=re))

@@ -1,66 +1,23 @@
-"""The fleet of zone processes and the clock that drives it: Tick out, Done in, frames out, on an absolute schedule."""
+"""The clock that drives the zones: Tick out, Done in, frames out, on an absolute schedule, whoever is late or lost."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
+import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
-from ipc.control import Done, Fault
 from shard.clock import ServerClock
-from shard.memory import Memory
+from shard.fleet import Fleet, Worker
 from shard.realm import Realm
-from shard.zone_handle import ZoneHandle, ZoneLost
 from shared.constants import DEADLINE_FRACTION
-from shared.thresholds import Mode
-from shared.vehicles import VehicleClass
-from shared.world.zone_map import ZoneMap
-from zones.worker import ZoneSpec
+from shared.garbage import Garbage
 
-READY_TIMEOUT_S = 30.0
-"""For a worker to import and attach: 60 ms on an idle core, but 64 of them may start on two."""
-STOP_TIMEOUT_S = 2.0
+POLL_S = 0.002
+"""While a process is dying: how often the kernel is asked whether it has ended."""
 
 log = logging.getLogger(__name__)
-
-
-class Fleet:
-    """The zone processes of one shard."""
-
-    def __init__(
-        self, memory: Memory, zone_map: ZoneMap, vehicles: tuple[VehicleClass, ...], anticheat: Mode = "enforce"
-    ) -> None:
-        """Spawn one worker per zone, all at once. Call in the main thread; ``wait_ready`` next, ``stop`` at last."""
-        spec = partial(
-            ZoneSpec,
-            instance=memory.instance,
-            geometry=memory.geometry,
-            zone_map=zone_map,
-            vehicles=vehicles,
-            world_columns=memory.world_columns,
-            main_pid=os.getpid(),
-            anticheat=anticheat,
-        )
-        self.handles = [ZoneHandle(spec(zone=zone)) for zone in range(memory.geometry.zones)]
-
-    def wait_ready(self) -> None:
-        """Block until every worker has attached. Raises ZoneLost."""
-        for handle in self.handles:
-            handle.wait_ready(READY_TIMEOUT_S)
-
-    def stop(self) -> None:
-        """Ask all to end, wait, kill the rest, and reap them."""
-        for handle in self.handles:
-            handle.ask_to_stop()
-        for handle in self.handles:
-            if not handle.join(STOP_TIMEOUT_S):
-                log.warning("zone did not stop, killing it", extra={"zone": handle.zone})
-            handle.kill()
-            handle.close()
 
 
 class Supervisor:
@@ -76,7 +33,11 @@ class Supervisor:
         self._period_ms = period_ms
         self._ticked = ticked
         self._all_in = asyncio.Event()
-        self._failure: ZoneLost | None = None
+        self._failure: Exception | None = None
+        self.garbage = Garbage(time.perf_counter)
+        self._polling = False
+        self._watched_s = 0.0
+        """When late zones were last charged with the time that passed."""
         self.late_ticks = 0
         """Ticks whose frames went out without one zone or more."""
         self.lateness: Counter[int] = Counter()
@@ -85,12 +46,12 @@ class Supervisor:
         """Times that the schedule was given up because main itself stood still."""
 
     async def run(self) -> None:
-        """Tick until cancelled. Raises ZoneLost when a worker is gone."""
-        loop = asyncio.get_running_loop()
-        for handle in self._fleet.handles:
-            loop.add_reader(handle.fileno(), self._drain, handle)
-        gc.collect()
-        gc.freeze()  # what is here now stays: no collection needs to look at it again
+        """Tick until cancelled. Raises ZoneLost when no worker can be started, and whatever breaks an invariant."""
+        fleet = self._fleet
+        fleet.hired, fleet.dismissed = self._listen_to, self._stop_listening_to
+        for worker in fleet.workers:
+            self._listen_to(worker)
+        self.garbage.begin()
         try:
             due_ms = self._clock.now_ms()
             while True:
@@ -99,9 +60,13 @@ class Supervisor:
                 self._begin(due_ms)
                 await self._wait_done(due_ms + self._period_ms * DEADLINE_FRACTION)
                 self._end()
+                fleet.replenish()
+                self.garbage.collect((due_ms + self._period_ms - self._clock.now_ms()) / 1000.0)
         finally:
-            for handle in self._fleet.handles:
-                loop.remove_reader(handle.fileno())
+            self.garbage.end()
+            fleet.hired = fleet.dismissed = lambda worker: None
+            for worker in fleet.workers:
+                self._stop_listening_to(worker)
 
     def _next_due(self, last_ms: float) -> float:
         """The next tick's time: a period later; after an overrun one tick catches up, then the schedule starts anew."""
@@ -127,35 +92,76 @@ class Supervisor:
         self._realm.begin_tick(due_ms)
 
     async def _wait_done(self, deadline_ms: float) -> None:
-        """Until every zone's Done is in, or the deadline."""
+        """Until every zone that was given this tick has answered, or the deadline."""
+        self._note_answers()
         try:
             async with asyncio.timeout_at(self._loop_time(deadline_ms)):
                 await self._all_in.wait()
         except TimeoutError:
-            for handle in self._fleet.handles:  # a Done that is here already is not late
-                self._drain(handle)
-            if self._realm.barrier.late():
-                self.late_ticks += 1
+            pass
+        if self._realm.barrier.late():
+            for worker in list(self._fleet.workers):  # a Done that is here already is not late
+                self._fleet.receive(worker)
+        self._fleet.poll()
+        self._charge_late()
         if self._failure is not None:
             raise self._failure
+        if self._fleet.failure is not None:
+            raise self._fleet.failure
+
+    def _charge_late(self) -> None:
+        """Whoever is late now has been so for at most a period since the last time: what is more, main has slept."""
+        now_s = self._clock.monotonic_s(self._clock.now_ms())
+        elapsed_s, self._watched_s = min(now_s - self._watched_s, self._period_ms / 1000.0), now_s
+        if late := self._realm.barrier.late():
+            self.late_ticks += 1
+            self._fleet.note_late([desk.zone for desk in late], elapsed_s)
+            self._poll_soon()
 
     def _end(self) -> None:
         self._realm.end_tick()
         self._ticked()
 
-    def _drain(self, handle: ZoneHandle) -> None:
-        """Take what a worker has said. Called when its pipe is readable, and before anyone is called late."""
+    # --- news of workers
+
+    def _listen_to(self, worker: Worker) -> None:
+        asyncio.get_running_loop().add_reader(worker.handle.fileno(), self._hear, worker)
+
+    def _stop_listening_to(self, worker: Worker) -> None:
+        asyncio.get_running_loop().remove_reader(worker.handle.fileno())
+
+    def _hear(self, worker: Worker) -> None:
+        """A worker has said something, or is gone."""
         try:
-            for message in handle.receive():
-                if isinstance(message, Done):
-                    self._realm.commit(message)
-                elif isinstance(message, Fault):
-                    log.error("zone failed", extra={"zone": message.zone, "tick": message.tick, "kind": message.kind})
-                    log.error(message.traceback)
-            if not self._realm.barrier.late():
-                self._all_in.set()
-        except ZoneLost as lost:
-            self._failure = self._failure or lost
+            self._fleet.receive(worker)
+            self._fleet.poll()
+        except Exception as bug:  # raised where the tick is awaited, not into the event loop
+            self._failure = self._failure or bug
+            self._all_in.set()
+        self._note_answers()
+        self._poll_soon()
+
+    def _poll_soon(self) -> None:
+        """See to it that whoever is dying is buried at once: its zone stands still until then."""
+        if self._fleet.dying and not self._polling:
+            self._polling = True
+            asyncio.get_running_loop().call_later(POLL_S, self._poll)
+
+    def _poll(self) -> None:
+        self._polling = False
+        try:
+            self._fleet.poll()
+        except Exception as bug:
+            self._failure = self._failure or bug
+            self._all_in.set()
+        self._note_answers()
+        self._poll_soon()
+
+    def _note_answers(self) -> None:
+        """Zones that were late before this tick began are not waited for: they would delay everybody's frames."""
+        if not any(
+            desk.outstanding.tick == self._realm.tick for desk in self._realm.barrier.late() if desk.outstanding
+        ):
             self._all_in.set()
 
     async def _sleep_until(self, server_ms: float) -> None:

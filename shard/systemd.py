@@ -1,8 +1,8 @@
 """Telling systemd how the shard is: one datagram per line of news, as ``sd_notify(3)`` describes.
 
 Without NOTIFY_SOCKET nothing happens. Whatever is wrong with the socket is logged once and otherwise ignored: nobody
-listening is no reason to stop. ``beat`` is to be called for every tick that all zones have finished, not by a timer: a
-shard whose ticks stand still must stop beating, so that systemd restarts it.
+listening is no reason to stop. ``beat`` is to be called for every tick, not by a timer: a shard whose ticks stand still
+must stop beating, so that systemd restarts it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Notifier:
         self._send(f"STOPPING=1\nSTATUS={_one_line(status)}")
 
     def beat(self, now_s: float) -> None:
-        """All zones have ticked. Tells systemd once per ``watchdog_s``; ``now_s`` never goes backwards."""
+        """A tick is done. Tells systemd once per ``watchdog_s``; ``now_s`` never goes backwards."""
         if self.watchdog_s is not None and now_s - self._beaten_s >= self.watchdog_s:
             self._beaten_s = now_s
             self._send("WATCHDOG=1")

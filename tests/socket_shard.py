@@ -80,6 +80,7 @@ class SocketShard(ShardStepper):
             rules,
             DenyList(config.deny_file),
         )
+        self.realm.evacuated = self.reception.removed
         self.rounds = Rounds(self.reception)
         self._listener = listen(config)
         self.port: int = self._listener.getsockname()[1]

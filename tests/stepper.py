@@ -8,19 +8,19 @@ import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from ipc.cell_arena import CellWriter
-from ipc.control import Done, Tick, ToMain, decode_to_main, encode
+from ipc.control import Assume, Done, Tick, ToMain, ToZone, decode_to_main, decode_to_zone, encode
 from ipc.input_ring import InputReader
 from ipc.layout import Geometry
 from ipc.world_block import columns_of
 from ipc.world_table import ZoneTable
+from shard.fleet import Fleet, Worker
 from shard.memory import Memory
 from shard.realm import Entry, Occupant, Realm
-from shard.zone_handle import ZoneHandle
 from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS
 from shared.thresholds import Mode
@@ -29,6 +29,7 @@ from shared.world.land import land_of
 from shared.world.static_world import StaticWorld
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
+from zones.fault_point import FaultPoint
 from zones.simulation import ZoneWorld
 from zones.worker import ZoneSpec
 from zones.zone import Zone
@@ -43,12 +44,8 @@ def world_columns(world: World) -> dict[str, Any]:
     return columns_of(StaticWorld.of(land_of(world)), [])
 
 
-class Link(Protocol):
-    """A zone that answers, here or elsewhere."""
-
-    def send(self, tick: Tick) -> None: ...
-    def receive(self) -> list[ToMain]: ...
-    def close(self) -> None: ...
+Death = Literal["told", "written", "said"]
+"""A zone dies with a Tick in its hands, with all of it done and nothing said, or with its last word."""
 
 
 class InlineZone:
@@ -64,22 +61,54 @@ class InlineZone:
     ) -> None:
         blocks = memory.blocks
         self._views = ZoneTable(blocks["table"]), InputReader(blocks["input"]), CellWriter(blocks[f"cells-{zone}"])
+        self._memory, self._number = memory, zone
         self._clock = 0
         world = ZoneWorld(zone, zone_map, memory.world.static, vehicles, anticheat=anticheat)
         self.zone = Zone(world, *self._views, self._read_clock)
         self._said: list[Done] = []
         self.held: list[Tick] | None = None
         """A list: the zone is late, and does its Ticks when ``release_held`` is called."""
+        self.dies: Death | None = None
+        """What happens at the next Tick; then the zone is ``dead``."""
+        self.dead = False
+
+    def succeed(self, messages: list[ToZone]) -> None:
+        """Be the successor of a zone that was lost."""
+        for message in messages:
+            told = decode_to_zone(encode(message))
+            if isinstance(told, Assume):
+                self.zone.assume(told.members)
+            elif isinstance(told, Tick):
+                self.send(told)
 
     def _read_clock(self) -> int:
         self._clock += 1
         return self._clock
 
     def send(self, tick: Tick) -> None:
-        if self.held is not None:
+        if self.dead or self.dies == "told":
+            self.dead = True
+        elif self.held is not None:
             self.held.append(tick)
         else:
-            self._said.append(self.zone.tick(tick))
+            done = self.zone.tick(tick)
+            self.dead = self.dies is not None
+            if self.dies == "written":
+                self._spoil(tick.half)
+            else:
+                self._said.append(done)
+
+    def _spoil(self, half: int) -> None:
+        """Nothing that was not committed may matter: there is nonsense in it."""
+        record = self._memory.blocks["table"].record
+        members = np.array(sorted(self.zone.members), np.intp)
+        for name, *_ in COLUMNS:
+            rows = record[name][1 - record["front"][members], members]
+            rows.view(np.uint8)[:] = 0xA5
+            record[name][1 - record["front"][members], members] = rows
+        arena = self._memory.blocks[f"cells-{self._number}"].record
+        for field_name in ("payload", "directory", "cells", "omitted"):
+            arena[field_name][half : half + 1].view(np.uint8)[:] = 0xA5
 
     def release_held(self) -> None:
         """The zone wakes up and does what it was sent."""
@@ -97,40 +126,26 @@ class InlineZone:
 
 
 class SpawnedZone:
-    """A zone in a process of its own, over a real pipe."""
+    """A zone in a process of its own, over a real pipe; who that is may change."""
 
-    def __init__(
-        self,
-        memory: Memory,
-        zone: int,
-        zone_map: ZoneMap,
-        vehicles: tuple[VehicleClass, ...] = VEHICLES,
-        anticheat: Mode = "off",
-    ) -> None:
-        spec = ZoneSpec(
-            memory.instance,
-            zone,
-            memory.geometry,
-            zone_map,
-            vehicles,
-            memory.world_columns,
-            os.getpid(),
-            anticheat=anticheat,
-        )
-        self.handle = ZoneHandle(spec)
+    def __init__(self, fleet: Fleet, zone: int) -> None:
+        self.fleet = fleet
+        self.zone = zone
+
+    @property
+    def worker(self) -> Worker:
+        """Who is the zone now."""
+        [worker] = [each for each in self.fleet.workers if each.zone == self.zone]
+        return worker
 
     def send(self, tick: Tick) -> None:
-        self.handle.send(tick)
+        self.fleet.send(self.zone, tick)
 
     def receive(self) -> list[ToMain]:
-        select.select([self.handle.fileno()], [], [], 10.0)
-        return self.handle.receive()
-
-    def close(self) -> None:
-        self.handle.ask_to_stop()
-        if not self.handle.join(5.0):
-            self.handle.kill()
-        self.handle.close()
+        """What it has said, without anybody having heard it."""
+        handle = self.worker.handle
+        select.select([handle.fileno()], [], [], 10.0)
+        return handle.receive()
 
 
 @dataclass
@@ -197,6 +212,8 @@ class ShardStepper:
         world: World | None = None,
         static: StaticWorld | None = None,
         anticheat: Mode = "off",
+        spares: int = 0,
+        fault: FaultPoint | None = None,
     ) -> None:
         """``static`` stands for what the world's own land would give: obstacles and routes made for a test."""
         self.world = world or World("open", seed, size_m)
@@ -205,18 +222,32 @@ class ShardStepper:
         columns = world_columns(self.world) if static is None else columns_of(static, [])
         self.memory = Memory(Geometry(players + 16, zones), columns, land.size_m)
         self.links: list[InlineZone | SpawnedZone] = []
+        self.fleet: Fleet | None = None
         try:
-            for zone in range(zones):
-                if zones_in == "thread":
-                    self.links.append(InlineZone(self.memory, zone, self.zone_map, land.vehicles, anticheat))
-                else:
-                    self.links.append(SpawnedZone(self.memory, zone, self.zone_map, land.vehicles, anticheat))
-            for link in self.links:
-                if isinstance(link, SpawnedZone):
-                    link.handle.wait_ready(20.0)
+            if zones_in == "thread":
+                self.links = [
+                    InlineZone(self.memory, zone, self.zone_map, land.vehicles, anticheat) for zone in range(zones)
+                ]
+            else:
+                spec = ZoneSpec(
+                    instance=self.memory.instance,
+                    zone=None,
+                    geometry=self.memory.geometry,
+                    zone_map=self.zone_map,
+                    vehicles=land.vehicles,
+                    world_columns=self.memory.world_columns,
+                    main_pid=os.getpid(),
+                    anticheat=anticheat,
+                    fault=fault,
+                )
+                self.fleet = Fleet(spec, spares)
+                self.fleet.wait_ready()
+                self.links = [SpawnedZone(self.fleet, zone) for zone in range(zones)]
             self.realm = Realm(
                 self.world, self.zone_map, self.memory, self.links, PERIOD_MS, players, audit=audit, land=land
             )
+            if self.fleet is not None:
+                self.fleet.serve(self.realm)
         except BaseException:
             self.close()
             raise
@@ -232,8 +263,12 @@ class ShardStepper:
         self.close()
 
     def close(self) -> None:
-        for link in self.links:
-            link.close()
+        if self.fleet is not None:
+            self.fleet.stop()
+        else:
+            for link in self.links:
+                if isinstance(link, InlineZone):
+                    link.close()
         self.memory.close()
 
     @property
@@ -285,12 +320,33 @@ class ShardStepper:
         self.realm.begin_tick(START_MS + (self.realm.tick + 1) * PERIOD_MS)
 
     def collect(self) -> None:
-        """Commit every Done that comes, waiting for zones that are not held."""
+        """Commit every Done that comes, waiting for zones that are not held; processes are replaced if lost."""
+        if self.fleet is not None:
+            while self.realm.barrier.late():
+                self.fleet.turn(1.0)
+                if self.fleet.failure is not None:
+                    raise self.fleet.failure
+            return
         for desk, link in zip(self.realm.barrier.desks, self.links, strict=True):
-            while not desk.idle and not (isinstance(link, InlineZone) and link.held is not None):
-                for message in link.receive():
+            assert isinstance(link, InlineZone)
+            while not desk.idle and link.held is None:
+                said = link.receive()
+                if link.dead and not said:
+                    break
+                for message in said:
                     assert isinstance(message, Done), message
                     self.realm.commit(message)
+
+    def replace(self, zone: int) -> InlineZone:
+        """Have another zone take over from one that is dead."""
+        dead = self.links[zone]
+        assert isinstance(dead, InlineZone)
+        assert dead.dead
+        dead.close()
+        link = self.links[zone] = InlineZone(self.memory, zone, self.zone_map)
+        self.realm.barrier.desks[zone].link = link
+        link.succeed(self.realm.successor(zone))
+        return link
 
     def state(self) -> dict[str, dict[str, object]]:
         """The committed state of every player, columns that depend on the zone map left out."""

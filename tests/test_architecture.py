@@ -74,6 +74,7 @@ PURE = {
         "racers",
         "receipts",
         "records",
+        "restart",
         "session",
         "signals",
         "slots",

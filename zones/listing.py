@@ -104,5 +104,5 @@ class Listing:
                 gone[left] = stay
             else:
                 del gone[left]
-        held = {int(self._cell[slot]) for slot in self._left_behind}
+        held = {int(self._cell[slot]) for slot in self._left_behind} - {NO_CELL}  # a successor listed them nowhere
         return News(entered, changed, gone, touched, held)

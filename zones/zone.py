@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipc.cell_arena import CellWriter
-from ipc.control import Done, Reidentify, Tick
+from ipc.control import Done, Reidentify, Seat, Tick
 from ipc.input_ring import InputReader
 from ipc.world_table import ZoneTable
 from zones.encode import CellEncoder, who_row
@@ -41,6 +41,20 @@ class Zone:
         self._who: dict[int, bytes] = {}
         self._encoder = CellEncoder(self._who.__getitem__)
         self._last_tick = 0
+
+    def assume(self, members: list[Seat]) -> None:
+        """Take these members over from a worker that was lost, before the first tick.
+
+        Nothing else of it is needed: rows are in the table, and the first cells go out full.
+        """
+        for slot, generation in members:
+            self._join(slot, generation)
+        self._count_members()
+
+    @property
+    def members(self) -> Collection[int]:
+        """Slots that it simulates."""
+        return self._members.keys()
 
     def tick(self, tick: Tick) -> Done:
         """Do one tick. Writes the members' rows into the uncommitted half and the arena's half that the Tick names."""
@@ -82,17 +96,23 @@ class Zone:
             assert self._members.pop(slot, None) == generation, f"slot {slot} was released but is no member"
         for slot, generation in tick.adopted:
             assert slot not in self._members, f"slot {slot} was adopted twice"
-            self._members[slot] = generation
-            self._who[slot] = self._who_entry(slot)
+            self._join(slot, generation)
         if tick.adopted or tick.released:
-            self._slots = np.array(sorted(self._members), np.intp)
-            self._generations = np.array([self._members[slot] for slot in self._slots.tolist()], np.uint32)
-            self._vehicles = self._table.vehicles(self._slots)
+            self._count_members()
         for command in tick.commands:
             if isinstance(command, Reidentify) and self._members.get(command.slot) == command.generation:
                 self._who[command.slot] = self._who_entry(command.slot)
                 self._listing.reintroduce(command.slot)
                 self._vehicles = self._table.vehicles(self._slots)
+
+    def _join(self, slot: int, generation: int) -> None:
+        self._members[slot] = generation
+        self._who[slot] = self._who_entry(slot)
+
+    def _count_members(self) -> None:
+        self._slots = np.array(sorted(self._members), np.intp)
+        self._generations = np.array([self._members[slot] for slot in self._slots.tolist()], np.uint32)
+        self._vehicles = self._table.vehicles(self._slots)
 
     def _who_entry(self, slot: int) -> bytes:
         player, name, vehicle = self._table.identity(slot)

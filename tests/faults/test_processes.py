@@ -108,14 +108,18 @@ def test_blocks_of_a_living_shard_are_left_alone(shard: RunningShard, tmp_path: 
     assert len(_blocks(shard)) == 6
 
 
-def test_a_killed_zone_ends_the_shard_with_a_reason_and_no_orphan(shard: RunningShard) -> None:
-    """Until zones are taken over by spares: the shard says which zone is gone and leaves nothing behind."""
-    family = psutil.Process(shard.pid).children(recursive=True)
-    _zones(shard)[1].kill()
-    assert shard.wait() == 1
-    assert _gone(family, within_s=2.0)
+def test_a_killed_zone_is_taken_over_by_a_spare(shard: RunningShard) -> None:
+    victim = _zones(shard)[1]
+    victim.kill()
+    lost, back = shard.wait_for("zone lost"), shard.wait_for("zone is back")
+    assert (lost["zone"], lost["pid"], lost["exit"], lost["cause"]) == (1, victim.pid, -9, "killed")
+    assert (back["zone"], back["restart"]) == (1, 1)
+    assert back["tick"] - lost["tick"] == 1, "it goes on with the tick that was not done"
+    zones = _zones(shard)
+    assert [_title(zone) for zone in zones] == [f"shard: zone {number}" for number in range(3)]
+    assert shard.stop() == 0
+    assert not any(zone.is_running() for zone in zones)
     assert not _blocks(shard)
-    assert any("zone 1" in str(record.get("traceback")) for record in shard.log)
 
 
 def test_an_observer_that_exits_harms_nothing(shard: RunningShard) -> None:

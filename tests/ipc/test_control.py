@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc.control import (
+    ASSUMED_MAX,
     MESSAGES_PER_TICK_MAX,
     RACE_EVENTS_PER_TICK_MAX,
     Arm,
+    Assume,
     Command,
     Crossing,
     Disarm,
@@ -117,12 +119,14 @@ DONES = st.builds(
     flagged=SLOTS,
     counts=st.dictionaries(st.text(max_size=9), COUNTERS, max_size=3),
 )
-READIES = st.builds(Ready, st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
-FAULTS = st.builds(Fault, st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200))
+READIES = st.builds(Ready, st.none() | st.integers(0, ZONES_MAX - 1), st.integers(1, 2**31))
+FAULTS = st.builds(
+    Fault, st.none() | st.integers(0, ZONES_MAX - 1), COUNTERS, st.text(max_size=30), st.text(max_size=200)
+)
 
 
 @settings(max_examples=80, deadline=None)
-@given(message=TICKS | st.builds(Stop))
+@given(message=TICKS | st.builds(Assume, st.integers(0, ZONES_MAX - 1), SEATS) | st.builds(Stop))
 def test_what_main_says_arrives_as_it_was_said(message: ToZone) -> None:
     assert decode_to_zone(encode(message)) == message
 
@@ -147,7 +151,7 @@ def test_every_command_and_event_is_tried_here() -> None:
         FalseStart,
         Implausible,
     }
-    assert set(get_args(ToZone)) == {Tick, Stop}
+    assert set(get_args(ToZone)) == {Tick, Assume, Stop}
     assert set(get_args(ToMain)) == {Ready, Done, Fault}
 
 
@@ -252,3 +256,7 @@ def test_what_no_worker_says_is_refused(data: bytes) -> None:
 def test_a_message_for_the_other_side_is_refused() -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_to_zone(encode(Ready(0, 1)))
+
+
+def test_the_largest_assumption_fits() -> None:
+    encode(Assume(ZONES_MAX - 1, largest_seats(ASSUMED_MAX)))

@@ -1,0 +1,39 @@
+"""Players of a zone that cannot live are told so over their sockets, and may come back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.messages import Lobby, Snapshot
+from tests.socket_shard import SocketClient, SocketShard
+from tests.stepper import InlineZone
+
+
+def test_players_who_are_moved_out_are_in_the_lobby_and_may_enter_again() -> None:
+    async def play() -> None:
+        async with SocketShard.open(zones=1) as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(1)
+            await client.enter(shard)
+            async with SocketClient.connect(shard) as lost:
+                await lost.authenticate(2)
+                await lost.enter(shard)
+            while shard.reception.guests[lost.player].peer is not None:
+                await asyncio.sleep(0.001)
+            link = shard.links[0]
+            assert isinstance(link, InlineZone)
+            link.dies = "told"
+            shard.realm.begin_tick(shard.clock.now_ms())
+            shard.collect()
+            assert shard.realm.evacuate(0) == 2
+            shard.replace(0)
+            shard.realm.end_tick()
+            shard.rounds.ticked()
+            while isinstance(message := await client.receive(), Snapshot):
+                pass
+            assert isinstance(message, Lobby)
+            assert message.payload.reason == "removed"
+            assert lost.player not in shard.reception.guests, "nobody is there to be told"
+            shard.tick()
+            await client.enter(shard)
+
+    asyncio.run(play())
