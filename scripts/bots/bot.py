@@ -137,6 +137,8 @@ class Bot:
         self.referee = referee
         self.clock_offset_ms = math.nan
         """Server time minus this process's clock, from the ping with the shortest way."""
+        self.cuts = 0
+        """Connections that broke and are to be followed by another."""
         self._around = around
         self._rng = rng
         self._churn_per_minute = churn_per_minute
@@ -180,6 +182,11 @@ class Bot:
             self._coming_back.cancel()
         if self._connection is not None:
             await self._connection.close()
+
+    def reset(self) -> None:
+        """Cut the connection with a TCP reset, as a network that fails does. Harmless without one."""
+        if self._connection is not None:
+            self._connection.reset()
 
     @property
     def clock_err_ms(self) -> float:
@@ -272,6 +279,7 @@ class Bot:
         self.track.cut(now_s)
         if self._comes_back and code == ABNORMAL and not self._closing:
             self._around.tally.cuts += 1
+            self.cuts += 1
             self.referee.cut()
             if was is Phase.WORLD:
                 self._lost = self._slot, now_s

@@ -129,6 +129,11 @@ class Fleet:
         self._bots = [self._make(number, driver_for) for number in range(spec.first, spec.first + spec.bots)]
         self._connecting: set[asyncio.Task[None]] = set()
 
+    @property
+    def bots(self) -> list[Bot]:
+        """All of them; the racers first."""
+        return list(self._bots)
+
     async def run(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> Tally:
         """Drive until the time is over or ``stop`` is set; say good-bye; return what was counted."""
         self._started_s = time.perf_counter()
@@ -221,7 +226,8 @@ class Fleet:
             tally.latency.update(bot.referee.latency)
         if self.book is not None:
             for bot in self._bots[: len(self.spec.racers)]:
-                self.book.entries[bot.identity.player].clock_err_ms = bot.clock_err_ms
+                entry = self.book.entries[bot.identity.player]
+                entry.clock_err_ms, entry.was_cut = bot.clock_err_ms, bot.cuts > 0
             for found in self.book.differences():
                 evidence = {"what": found.what} | found.evidence
                 tally.findings.add(Violation(Kind.RACE, 0, self._clock(), found.player, evidence))

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import pytest
 
 from ipc.control import Done, GatePassed, RaceEvent, ToMain
+from shard.denylist import DenyList
 from shard.director import Director
 from shard.receipts import Expected, SigningKey, sign, verify
-from shard.session import Close
 from shared.messages import (
     Auth,
     AuthPayload,
-    CloseCode,
     Error,
     Leave,
     Placed,
@@ -269,15 +270,27 @@ def test_who_leaves_the_world_is_out_of_its_race() -> None:
     run(scenario)
 
 
-def test_who_is_removed_by_anti_cheat_is_disqualified() -> None:
+@pytest.mark.parametrize("by", ["anti-cheat", "operator"])
+@pytest.mark.parametrize("away", [False, True])
+def test_who_is_removed_is_disqualified_also_while_its_car_is_held(by: str, away: bool, tmp_path: Path) -> None:
     async def scenario(course: Course, clients: list[SocketClient]) -> None:
-        _, ben = clients
+        anna, ben = clients
         await course.start(clients)
-        guest = course.shard.reception.guests[player_id(0)]
-        assert guest.peer is not None
-        course.shard.reception.do(guest.peer, Close(CloseCode.REMOVED, "removed", "test"))
+        if away:
+            anna.socket.transport.abort()
+            guest = course.shard.reception.guests[player_id(0)]
+            while guest.peer is not None:
+                await asyncio.sleep(SETTLE_S)
+        if by == "operator":
+            listed = tmp_path / "deny"
+            listed.write_text(player_id(0))
+            course.shard.reception.deny = DenyList(listed)
+        else:
+            course.shard.realm.removed.append(player_id(0))
         await course.ticks()
         [*_, state] = await heard(ben, RaceState)
-        assert [racer.status for racer in state.payload.racers] == ["racing", "dsq"]
+        ends = [(racer.status, racer.reason, racer.flags) for racer in state.payload.racers]
+        assert ends == [("racing", None, []), ("dsq", "removed", [])]
+        assert course.shard.realm.occupant(player_id(0)) is None
 
     run(scenario)
