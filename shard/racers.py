@@ -24,6 +24,7 @@ Status: TypeAlias = Literal["joined", "grid", "racing", "finished", "dnf", "dsq"
 """What a racer does, or how it ended: the last three are ends, and nothing leaves them."""
 
 ENDED: Final[frozenset[Status]] = frozenset({"finished", "dnf", "dsq"})
+BEFORE_START: Final[frozenset[Phase]] = frozenset({"open", "staging", "countdown"})
 OVER: Final[frozenset[Phase]] = frozenset({"finished", "cancelled"})
 
 SECOND_MS: Final = 1000.0
