@@ -137,6 +137,8 @@ class Bot:
         self.referee = referee
         self.clock_offset_ms = math.nan
         """Server time minus this process's clock, from the ping with the shortest way."""
+        self.now_s = around.clock()
+        """The time of what it does now: a sample, and what its driver knows of it, are of one moment."""
         self.cuts = 0
         """Connections that broke and are to be followed by another."""
         self._around = around
@@ -202,7 +204,7 @@ class Bot:
         """Do what is due: drive and send a sample, ping, enter, leave. Called at 20 Hz."""
         if self.phase is Phase.CLOSED or self._closing:
             return
-        now_s = self._around.clock()
+        now_s = self.now_s = self._around.clock()
         if self.phase is Phase.WORLD:
             self._drive(now_s)
             if now_s >= self._leave_at_s:
@@ -243,7 +245,7 @@ class Bot:
         tally = self._around.tally
         tally.messages_in += 1
         tally.bytes_in += len(message)
-        now_s = self._around.clock()
+        now_s = self.now_s = self._around.clock()
         try:
             parsed = decode_server(message)
         except msgspec.DecodeError as fault:
@@ -317,6 +319,8 @@ class Bot:
         self._stepped_s = now_s
         self._crossings.placed(placed.x, placed.z)
         along = placed.vx * math.sin(placed.yaw) + placed.vz * math.cos(placed.yaw)
+        if placed.reason == "grid":
+            self.track.will_be_moved = False
         self.track.placed(CarState(placed.x, placed.z, placed.yaw, along), now_s)
         self.referee.placed(placed.slot, now_s)
         if placed.reason == "correction" and self.referee.rules.honest:

@@ -252,11 +252,12 @@ class Fleet:
             entry = self.book.enter(player, spec.racers[index])
             driver = Racer(rng, vehicle, self.route, entry, lambda: self._server_ms(index), spec.racers[index])
             race = RaceWish(self.route.id, self.book.hear)
+            track.will_be_moved = True
         return Bot(identity, driver, track, referee, self._around, rng, spec.churn_per_minute, spec.come_back, race)
 
     def _server_ms(self, index: int) -> float:
-        """Server time as one of the bots estimates it; nan before its first pong."""
-        return 1000.0 * self._clock() + self._bots[index].clock_offset_ms
+        """Server time of what one of the bots does now, as it estimates it; nan before its first pong."""
+        return 1000.0 * self._bots[index].now_s + self._bots[index].clock_offset_ms
 
     def _clock(self) -> float:
         return time.perf_counter() - self._started_s
