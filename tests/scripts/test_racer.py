@@ -119,10 +119,10 @@ def test_who_skips_a_gate_passes_all_before_it_and_none_after(land: Land) -> Non
     assert len(drive.entry.truth_ms) == len(drive.route.gates_m) // 2
 
 
-def test_who_turns_back_passes_two_gates(land: Land) -> None:
+def test_who_turns_back_passes_two_gates_and_no_more_than_it_needs_to_brake(land: Land) -> None:
     drive = started(Drive(land, 0, Conduct.BACKWARDS))
     drive.run(200.0)
-    assert len(drive.entry.truth_ms) == 2
+    assert 2 <= len(drive.entry.truth_ms) <= 3
     assert drive.racer.at_m < float(drive.route.gate_at_m[0]), "it is back behind the start"
 
 
