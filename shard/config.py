@@ -217,14 +217,7 @@ _OPTIONS: Final = (
     _Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
     _Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
     _Option("players", "--receipt-days", "SHARD_RECEIPT_DAYS", "N", "7", "how long a race receipt is valid"),
-    _Option(
-        "players",
-        "--drain-seconds",
-        "SHARD_DRAIN_SECONDS",
-        "S",
-        "1",
-        "warn players so long before closing; races that run may finish",
-    ),
+    _Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
     _Option(
         "world",
         "--world",
