@@ -336,11 +336,11 @@ ASSUMED_MAX = 4096
 """Members per Assume: 36 KiB at most."""
 
 MESSAGES_PER_TICK_MAX = 256
-"""Adoptions, releases and commands per Tick, and events per Done other than race events: keeps each below
-PIPE_MESSAGE_BYTES_MAX."""
+"""Adoptions, releases and commands per Tick, and answers and crossings per Done. Set-backs, verdicts, sanctions and
+race events have room of their own; the worst mix just fits PIPE_MESSAGE_BYTES_MAX (``tests/ipc/test_control.py``)."""
 
 RACE_EVENTS_PER_TICK_MAX = 384
-"""Race events per Done: at most 26 KiB, next to 22 KiB of the others. A zone lets samples wait rather than drop one."""
+"""Race events per Done: at most 25 KiB, next to 39 KiB of the others. A zone lets samples wait rather than drop one."""
 
 
 def encode(message: ToZone | ToMain) -> bytes:

@@ -151,13 +151,14 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     gateway.refuse_arrivals()
     if reception.online and not ticking.done():
         rounds.warn(f"the server restarts in {config.drain_s:.0f} s; reconnect when you are told to")
-        realm.races.drain(realm.now_ms)
+        realm.races.close(realm.now_ms)
         reception.post_races()
-        leaving = loop.create_task(_see_out(config, gateway))
+        leaving = loop.create_task(_see_out(config, gateway, reception))
         hurrying = loop.create_task(hurry.wait())
         await asyncio.wait((leaving, hurrying, ticking), return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         hurrying.cancel()
+        _cancel_races(reception)
     await gateway.close()
     fetching.cancel()
     notifier.close()
@@ -192,10 +193,17 @@ def open_evidence(config: Config) -> EvidenceLog:
         raise StartFault(f"--evidence: {config.evidence}: {fault.strerror}") from None
 
 
-async def _see_out(config: Config, gateway: Gateway) -> None:
-    """Give the players the time they were promised, then close their connections."""
+async def _see_out(config: Config, gateway: Gateway, reception: Reception) -> None:
+    """Give the players, and races under way, the time they were promised, then close their connections."""
     await asyncio.sleep(config.drain_s)
+    _cancel_races(reception)
     await gateway.drain()
+
+
+def _cancel_races(reception: Reception) -> None:
+    """Races that have not finished by now cannot any more. Harmless when there is none."""
+    reception.realm.races.drain(reception.realm.now_ms)
+    reception.post_races()
 
 
 def _survey(config: Config) -> Land:

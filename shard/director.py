@@ -42,7 +42,7 @@ from shard.race_events import (
     TellState,
 )
 from shard.race_mail import passing_of, places_of, receipt_of, result_of, state_of
-from shard.racers import MINUTE_MS, RACE_ID_CHARS, SECOND_MS, Race, RaceCard
+from shard.racers import BEFORE_START, MINUTE_MS, RACE_ID_CHARS, SECOND_MS, Race, RaceCard
 from shard.receipts import Receipt
 from shared.messages import ErrorCode, Notice, NoticePayload, RacePlace, RaceState, ServerMessage
 from shared.vehicles import VEHICLES, VehicleClass
@@ -152,6 +152,8 @@ class Director:
         self._world = world_hash
         self._vehicles = tuple(vehicles)
         self._opened = 0
+        self._closed = False
+        """The server drains."""
         self._live: dict[int, _Record] = {}
         self._kept: dict[int, _Record] = {}
         """In the order in which they ended."""
@@ -169,6 +171,8 @@ class Director:
         """Open a race and have the player join it; None: an operator opens it. Returns its id."""
         if route_id not in self._routes:
             return Refusal("unknown_race", f"no route {route_id[:RACE_ID_CHARS]!r}; routes: {', '.join(self._routes)}")
+        if self._closed:
+            return Refusal("not_allowed", "the server restarts soon: no race begins any more")
         if len(self._live) >= RACES_MAX:
             return Refusal("rate_limited", f"{RACES_MAX} races are on: join one of them, or wait")
         index, route = self._routes[route_id]
@@ -291,8 +295,14 @@ class Director:
         """What it does in its race does not count from now on."""
         self._tell_race(player, Invalid(player, reason), now_ms)
 
+    def close(self, now_ms: float) -> None:
+        """The server will end: no race begins any more, those whose start was not yet are cancelled."""
+        self._closed = True
+        for record in [record for record in self._live.values() if record.race.phase in BEFORE_START]:
+            self._apply(record, Drain(), now_ms)
+
     def drain(self, now_ms: float) -> None:
-        """The server ends: races that cannot finish are cancelled."""
+        """The server ends: races that have not finished are cancelled."""
         for record in list(self._live.values()):
             self._apply(record, Drain(), now_ms)
 

@@ -36,6 +36,7 @@ STATE_EVERY_MS: Final = 500.0
 """A kiosk's state is pushed at most twice a second: in a crowd each of hundreds may use it, and hundreds are told."""
 
 NOT_OPEN: Final = "closed: races are not open yet"
+RACING: Final = "racing: finish or leave the race first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,9 @@ class RaceDesk(Protocol):
 
     def show(self, routes: Sequence[str]) -> list[State]:
         """The races that are open or under way on these routes, for ``state.races``: JSON objects, oldest first."""
+
+    def race_of(self, player: str) -> str | None:
+        """The race that a player takes part in, from joining it to its end."""
 
     def open(self, asker: Asker, route: str, now_ms: float) -> State | Refused:
         """Open a race on a route, for the asker and others. The result goes into ``state``, ``race`` in it."""
@@ -198,6 +202,8 @@ class KioskDesk:
         argument = self._read(kiosk, wish)
         if isinstance(argument, Refused):
             return [_refusal(asker, kiosk, wish.action, argument.reason)]
+        if self._bound(asker, kiosk, wish.action):
+            return [_refusal(asker, kiosk, wish.action, RACING)]
         if asker.slot in self._of_slot:
             return [_refusal(asker, kiosk, wish.action, "busy: wait for the answer to your last request")]
         self._asked = number = (self._asked + 1) & 0xFFFFFFFF
@@ -233,6 +239,14 @@ class KioskDesk:
         number = self._of_slot.get(slot)
         if number is not None:
             self._end(self._requests[number])
+
+    def _bound(self, asker: Asker, kiosk: Kiosk, action: str) -> bool:
+        """Whether the asker has joined a race, and would drive elsewhere, or something else, when it starts.
+
+        Zones refuse everything to who is on the grid; this begins with joining.
+        """
+        changes = kiosk.kind in ("travel", "garage") and ACTIONS[kiosk.kind][action].argument is not None
+        return changes and self.races is not None and self.races.race_of(asker.player) is not None
 
     def _end(self, request: _Request) -> None:
         del self._requests[request.number]
@@ -283,6 +297,8 @@ class KioskDesk:
 
     def _carry_out(self, request: _Request, now_ms: float) -> list[Effect]:
         asker, kiosk, argument = request.asker, request.kiosk, request.argument
+        if self._bound(asker, kiosk, request.action):
+            return [_refusal(asker, kiosk, request.action, RACING)]
         match kiosk.entry, request.action:
             case TravelKiosk(), "list":
                 to = [{"kiosk": each.id, "x": each.x, "z": each.z} for each in self._targets(kiosk)]

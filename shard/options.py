@@ -106,7 +106,14 @@ OPTIONS: Final = (
     Option("players", "--anonymous", "SHARD_ANONYMOUS", None, "on", "admit guests of Supabase's anonymous sign-in"),
     Option("players", "--deny-file", "SHARD_DENY_FILE", "PATH", "", "players who may not be here, one sub per line"),
     Option("players", "--receipt-days", "SHARD_RECEIPT_DAYS", "N", "7", "how long a race receipt is valid"),
-    Option("players", "--drain-seconds", "SHARD_DRAIN_SECONDS", "S", "1", "warn players so long before closing"),
+    Option(
+        "players",
+        "--drain-seconds",
+        "SHARD_DRAIN_SECONDS",
+        "S",
+        "1",
+        "after SIGTERM, races may finish for so long",
+    ),
     Option(
         "world",
         "--world",

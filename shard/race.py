@@ -34,10 +34,11 @@ nobody a place. The exception is a zone that stays away for PATIENCE_MS.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import inf
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from shard.race_events import (
     ArmRacer,

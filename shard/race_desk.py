@@ -23,6 +23,10 @@ class RaceCounter:
         """The races on these routes that are not over, oldest first."""
         return self._races.show(routes)
 
+    def race_of(self, player: str) -> str | None:
+        """The race that a player takes part in."""
+        return self._races.race_of(player)
+
     def open(self, asker: Asker, route: str, now_ms: float) -> State | Refused:
         """Open a race for the asker and others."""
         return _result(self._races.open(asker.player, route, now_ms))

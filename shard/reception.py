@@ -216,8 +216,6 @@ class Reception:
             case Close(code, error, text, retry_after_ms):
                 peer.send(Error(ErrorPayload(error, text, retry_after_ms), re=re))
                 peer.end(code, error)
-                if code is CloseCode.REMOVED and peer.session.player is not None:
-                    self.realm.races.removed(peer.session.player, self.realm.now_ms)
                 self.lost(peer, hold=code not in (CloseCode.FORBIDDEN, CloseCode.REMOVED))
 
     def forget(self, guest: Guest) -> None:

@@ -84,6 +84,7 @@ class Rounds:
         guest = self._reception.guests.get(player)
         if guest is None:
             return
+        self._reception.realm.races.removed(player, self._reception.realm.now_ms)
         if guest.peer is None:
             self._reception.forget(guest)
         else:

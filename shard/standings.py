@@ -15,8 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from shard.racers import Race, Racer
+from shard.racers import Race, Racer, Status
+
+FIGHTING: Final[frozenset[Status]] = frozenset({"joined", "grid", "racing", "finished"})
+"""Neither out nor disqualified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +63,25 @@ def _group(racer: Racer) -> int:
 
 def place_of(race: Race, player: str) -> int:
     """The live place of a racer, from 1. Two at one moment in one place of the road still have two places."""
-    key = _live_key(race.racers[player])
-    return 1 + sum(_live_key(racer) < key for racer in race.racers.values())
+    racer = race.racers[player]
+    passed, key, place = len(racer.passings), _live_key(racer), 1
+    for other in race.racers.values():
+        if other.status in FIGHTING and other.valid and key[0] == 0 and len(other.passings) != passed:
+            place += len(other.passings) > passed  # most pairs are told apart by this alone
+        else:
+            place += _live_key(other) < key
+    return place
 
 
 def gap_ms(race: Race, player: str) -> float:
     """How long after the first car through it the racer passed its last gate, penalties counted; at least 0."""
     racer = race.racers[player]
-    index = racer.passed - 1
-    first = min(
-        other.passings[index].at_ms + other.penalty_ms
-        for other in race.racers.values()
-        if other.passed > index and (other.valid or other is racer)
-    )
-    return racer.last_ms - first
+    index = len(racer.passings) - 1
+    first_ms = racer.last_ms
+    for other in race.racers.values():
+        if len(other.passings) > index and (other.valid or other is racer):
+            first_ms = min(first_ms, other.passings[index].at_ms + other.penalty_ms)
+    return racer.last_ms - first_ms
 
 
 def final(race: Race) -> list[Placing]:

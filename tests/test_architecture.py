@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "ipc": {"shared", "numpy", "msgspec", "psutil"},
     "zones": {"ipc", "shared", "numpy", "orjson", "setproctitle"},
     "shard": {
+        "msgspec",
         "zones",  # its entry point only, see below
         "ipc",
         "shared",

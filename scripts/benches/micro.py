@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -291,9 +291,9 @@ class _RaceBench:
 
     def __init__(self, races: int, racers: int) -> None:
         land = Land.of_file(load_preset("harbour"))
-        endless = replace(land.routes[1].entry, laps=50, vehicle=None, grid_slots=64)
-        route = dataclasses.replace(land.routes[1], entry=endless)
-        route = dataclasses.replace(route, grid=route.grid * 4)
+        endless = msgspec.structs.replace(land.routes[1].entry, laps=50, vehicle=None, grid_slots=64)
+        route = replace(land.routes[1], entry=endless)
+        route = replace(route, grid=route.grid * 4)
         self.racers = races * racers
         self._gates = len(route.gates_m)
         self._now_ms = 1e12

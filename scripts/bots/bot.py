@@ -137,6 +137,10 @@ class Bot:
         self.referee = referee
         self.clock_offset_ms = math.nan
         """Server time minus this process's clock, from the ping with the shortest way."""
+        self.now_s = around.clock()
+        """The time of what it does now: a sample, and what its driver knows of it, are of one moment."""
+        self.cuts = 0
+        """Connections that broke and are to be followed by another."""
         self._around = around
         self._rng = rng
         self._churn_per_minute = churn_per_minute
@@ -181,6 +185,11 @@ class Bot:
         if self._connection is not None:
             await self._connection.close()
 
+    def reset(self) -> None:
+        """Cut the connection with a TCP reset, as a network that fails does. Harmless without one."""
+        if self._connection is not None:
+            self._connection.reset()
+
     @property
     def clock_err_ms(self) -> float:
         """By how much ``clock_offset_ms`` may be off: half the shortest way there and back."""
@@ -195,7 +204,7 @@ class Bot:
         """Do what is due: drive and send a sample, ping, enter, leave. Called at 20 Hz."""
         if self.phase is Phase.CLOSED or self._closing:
             return
-        now_s = self._around.clock()
+        now_s = self.now_s = self._around.clock()
         if self.phase is Phase.WORLD:
             self._drive(now_s)
             if now_s >= self._leave_at_s:
@@ -236,7 +245,7 @@ class Bot:
         tally = self._around.tally
         tally.messages_in += 1
         tally.bytes_in += len(message)
-        now_s = self._around.clock()
+        now_s = self.now_s = self._around.clock()
         try:
             parsed = decode_server(message)
         except msgspec.DecodeError as fault:
@@ -272,6 +281,7 @@ class Bot:
         self.track.cut(now_s)
         if self._comes_back and code == ABNORMAL and not self._closing:
             self._around.tally.cuts += 1
+            self.cuts += 1
             self.referee.cut()
             if was is Phase.WORLD:
                 self._lost = self._slot, now_s
@@ -309,6 +319,8 @@ class Bot:
         self._stepped_s = now_s
         self._crossings.placed(placed.x, placed.z)
         along = placed.vx * math.sin(placed.yaw) + placed.vz * math.cos(placed.yaw)
+        if placed.reason == "grid":
+            self.track.will_be_moved = False
         self.track.placed(CarState(placed.x, placed.z, placed.yaw, along), now_s)
         self.referee.placed(placed.slot, now_s)
         if placed.reason == "correction" and self.referee.rules.honest:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -65,6 +67,12 @@ class BotConnection(ClientConnection):
         self.protocol.send_text(message)
         self.send_data()
         return True
+
+    def reset(self) -> None:
+        """End the connection at once with a TCP reset: no good-bye, and nothing that waits is sent."""
+        line = self.transport.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def process_event(self, event: Frame | Response) -> None:  # type: ignore[override]
         """Called by the library for every frame; the handshake is the library's own business."""

@@ -129,6 +129,11 @@ class Fleet:
         self._bots = [self._make(number, driver_for) for number in range(spec.first, spec.first + spec.bots)]
         self._connecting: set[asyncio.Task[None]] = set()
 
+    @property
+    def bots(self) -> list[Bot]:
+        """All of them; the racers first."""
+        return list(self._bots)
+
     async def run(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> Tally:
         """Drive until the time is over or ``stop`` is set; say good-bye; return what was counted."""
         self._started_s = time.perf_counter()
@@ -225,7 +230,8 @@ class Fleet:
             tally.latency_fourth.update(fourth)
         if self.book is not None:
             for bot in self._bots[: len(self.spec.racers)]:
-                self.book.entries[bot.identity.player].clock_err_ms = bot.clock_err_ms
+                entry = self.book.entries[bot.identity.player]
+                entry.clock_err_ms, entry.was_cut = bot.clock_err_ms, bot.cuts > 0
             for found in self.book.differences():
                 evidence = {"what": found.what} | found.evidence
                 tally.findings.add(Violation(Kind.RACE, 0, self._clock(), found.player, evidence))
@@ -250,11 +256,12 @@ class Fleet:
             entry = self.book.enter(player, spec.racers[index])
             driver = Racer(rng, vehicle, self.route, entry, lambda: self._server_ms(index), spec.racers[index])
             race = RaceWish(self.route.id, self.book.hear)
+            track.will_be_moved = True
         return Bot(identity, driver, track, referee, self._around, rng, spec.churn_per_minute, spec.come_back, race)
 
     def _server_ms(self, index: int) -> float:
-        """Server time as one of the bots estimates it; nan before its first pong."""
-        return 1000.0 * self._clock() + self._bots[index].clock_offset_ms
+        """Server time of what one of the bots does now, as it estimates it; nan before its first pong."""
+        return 1000.0 * self._bots[index].now_s + self._bots[index].clock_offset_ms
 
     def _clock(self) -> float:
         return time.perf_counter() - self._started_s

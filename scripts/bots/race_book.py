@@ -28,13 +28,31 @@ OWN_ERR_MS = 2.0
 """What a bot's clock readings are off by in any case."""
 
 
-FATES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "honest": ("finished", ()),
-    "false_start": ("finished", ("false_start",)),
-    "skip_gate": ("dnf", ()),
-    "backwards": ("dnf", ()),
+KICKED = "kicked"
+"""The conduct of who drives well until an operator's list names it: it is gone, and told nothing any more."""
+OUT = ("no_progress", "too_late", "time_limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How a racer ends."""
+
+    status: str
+    flags: tuple[str, ...] = ()
+    reasons: tuple[str | None, ...] = (None,)
+    notices: frozenset[str] = frozenset()
+    """What it is told on its way, all of it."""
+
+
+FATES: Final[dict[str, Fate]] = {
+    "honest": Fate("finished"),
+    "false_start": Fate("finished", ("false_start",), notices=frozenset({"false_start"})),
+    "skip_gate": Fate("dnf", (), OUT, frozenset({"gate_missed"})),
+    "backwards": Fate("dnf", (), OUT, frozenset({"wrong_way"})),
+    KICKED: Fate("dsq", (), ("removed",)),
 }
-"""Status and flags that each conduct earns, on a road that leaves everybody time to finish."""
+"""What each conduct earns, on a road that leaves everybody time to finish."""
+RACE_NOTICES: Final = frozenset({"false_start", "gate_missed", "wrong_way"})
 
 
 @dataclass(slots=True)
@@ -54,6 +72,8 @@ class RaceEntry:
     """Its car was moved by the server while it raced: its truth has a gap."""
     clock_err_ms: float = 0.0
     """By how much its estimate of server time may be off."""
+    was_cut: bool = False
+    """It lost its connection on the way: it may not have heard of every gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +94,7 @@ class RaceBook:
         self.race: str | None = None
         self.state: RaceStatePayload | None = None
         """The newest."""
-        self._gates = gates
+        self.gates = gates
 
     def enter(self, player: str, conduct: str) -> RaceEntry:
         """A bot that will race."""
@@ -103,7 +123,8 @@ class RaceBook:
         """Whether every racer has its result, or the race was cancelled."""
         if self.state is not None and self.state.phase == "cancelled":
             return True
-        return bool(self.entries) and all(entry.result is not None for entry in self.entries.values())
+        expect = [entry for entry in self.entries.values() if entry.conduct != KICKED]
+        return bool(expect) and all(entry.result is not None for entry in expect)
 
     @property
     def places(self) -> list[RacePlace]:
@@ -116,6 +137,8 @@ class RaceBook:
         found: list[Difference] = []
         for entry in self.entries.values():
             found += self._gate_times(entry, lag_ms)
+            if entry.conduct == KICKED:
+                continue
             if entry.result is None:
                 found.append(Difference("missing", entry.player, {"what": "no result"}))
             elif not entry.result.receipt:
@@ -129,16 +152,20 @@ class RaceBook:
             entry = self.entries.get(line.player)
             if entry is None:
                 continue
-            status, flags = FATES[entry.conduct]
-            if (line.status, tuple(line.flags)) != (status, flags):
-                told = f"{line.status} {' '.join(line.flags)} {line.reason or ''}".strip()
+            fate = FATES[entry.conduct]
+            notices = RACE_NOTICES & set(entry.notices)
+            right = (line.status, tuple(line.flags), notices) == (fate.status, fate.flags, fate.notices)
+            if not right or line.reason not in fate.reasons:
+                told = " ".join([line.status, *line.flags, line.reason or "", *sorted(notices)])
                 found.append(Difference("fate", line.player, {"conduct": entry.conduct, "told": told}))
         return found
 
     def _gate_times(self, entry: RaceEntry, lag_ms: float) -> list[Difference]:
-        found = []
-        for number, told in enumerate(entry.told):
-            index = told.lap * self._gates + told.gate
+        found, expected = [], 0
+        for told in entry.told:
+            index = told.lap * self.gates + told.gate
+            number = max(expected, index) if entry.was_cut else expected
+            expected = index + 1
             if index != number:
                 found.append(Difference("order", entry.player, {"index": index, "expected": number}))
             elif index >= len(entry.truth_ms):
@@ -149,6 +176,8 @@ class RaceBook:
                 if abs(off) > allowed and not entry.disturbed:
                     numbers: dict[str, float | str] = {"index": index, "off_ms": off, "allowed_ms": allowed}
                     found.append(Difference("time", entry.player, numbers))
+        if expected != len(entry.truth_ms) and not entry.disturbed and entry.conduct != KICKED:
+            found.append(Difference("missing", entry.player, {"told": expected, "crossed": len(entry.truth_ms)}))
         return found
 
     def _truth(self, line: RacePlace) -> tuple[float, float] | None:

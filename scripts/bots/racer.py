@@ -9,8 +9,10 @@ from __future__ import annotations
 import enum
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
+from scripts.bots.detour import Detour, clear_detour
 from scripts.bots.driver import STEP_MAX_S, CarState, Rect
 from scripts.bots.race_book import RaceEntry
 from scripts.bots.raceline import GateWatch, RaceLine
@@ -32,15 +34,17 @@ LANE_M = 1.2
 ON_SLOT_M = 0.5
 EARLY_S = 1.0
 """How much too early a false start is."""
-AROUND_M = 4.0
-"""How far beyond the end of a gate the car is that goes around it."""
-SKIP_FROM_M = 45.0
-BACK_IN_LANE_M = 60.0
+BACK_IN_LANE_M = 40.0
 """It goes slowly for so long behind the gate: whoever speeds up at once swings past the next gate, too."""
-AROUND_MPS = 12.0
+AROUND_MPS = 8.0
 """How fast one drives around a gate, or back."""
 TURN_BACK_AT = 2
 """Gates after which somebody turns round."""
+TURN_MPS = 3.0
+"""At this speed a car turns within its lane."""
+TRAIL_STEPS = 1200
+"""How much of its way a racer remembers: a minute; a car is held for 30 s, and samples before may have been lost."""
+SAME_PLACE_M = 0.01
 
 
 class Conduct(enum.StrEnum):
@@ -79,13 +83,22 @@ class Racer:
         self._lane_m = rng.uniform(-LANE_M, LANE_M)
         self._on_grid = False
         self._back = False
-        self._skipped = len(route.gates_m) // 2
+        self._detour = Detour.around(route, len(route.gates_m) // 2, 1.0)
+        self._trail: deque[tuple[float, float, int]] = deque(maxlen=TRAIL_STEPS)
+        """Where it was, and how many gates it had passed by then."""
+        self.zones: tuple[Rect, ...] = ()
 
     def survey(self, size_m: float, zones: Sequence[Rect], land: Land | None = None) -> None:
-        """A racer knows its route already."""
+        """A racer knows its route already; who goes around a gate looks for a verge with nothing on it."""
+        self.zones = tuple(zones)
+        if land is not None and self.conduct is Conduct.SKIP_GATE and self._watch.passed == 0:
+            self._detour = clear_detour(self._route, land)
 
     def place(self, pose: Pose, vx: float, vz: float) -> None:
-        """Adopts the pose. On a grid slot it waits for the start; elsewhere it parks, or drives on if it is racing."""
+        """Adopts the pose. On a grid slot it waits for the start; elsewhere it parks, or drives on if it is racing.
+
+        A racer that is put where it has been itself goes on from there: what it passed since then does not count.
+        """
         along = vx * math.sin(pose.yaw) + vz * math.cos(pose.yaw)
         self.car = CarState(pose.x, pose.z, pose.yaw, max(0.0, min(along, self.top_mps)))
         slots = self._route.grid
@@ -96,8 +109,19 @@ class Racer:
             self.at_m = self._line.at(pose.x, pose.z, float(self._route.gate_at_m[0]) - 8.0 - 8.0 * (number // 2))
         elif self._on_grid:
             self.at_m = self._line.at(pose.x, pose.z, self.at_m)
-            self._entry.disturbed = True
-        self._before_ms = math.nan
+            self._go_back_to(pose)
+        self._before_ms = self._server_ms()
+
+    def _go_back_to(self, pose: Pose) -> None:
+        """Know no more than it did when it was there; somewhere else, and its own times mean nothing any more."""
+        while self._trail:
+            x, z, passed = self._trail[-1]
+            if math.hypot(x - pose.x, z - pose.z) < SAME_PLACE_M:
+                self._watch.passed = passed
+                del self._entry.truth_ms[passed:]
+                return
+            self._trail.pop()
+        self._entry.disturbed = True
 
     def step(self, dt_s: float) -> CarState:
         """Steer, speed up or brake, roll straight ahead. Nobody moves before its start."""
@@ -109,12 +133,13 @@ class Racer:
             self._drive(min(dt_s, STEP_MAX_S))
             self._note(before, now_ms)
         self._before_ms = now_ms
+        self._trail.append((self.car.x, self.car.z, self._watch.passed))
         return self.car
 
     def _drive(self, dt_s: float) -> None:
         car = self.car
         self.at_m = self._line.at(car.x, car.z, self.at_m)
-        if self.conduct is Conduct.BACKWARDS and self._watch.passed >= TURN_BACK_AT:
+        if self._turning and car.speed_mps <= TURN_MPS:
             self._back = True
         ahead_m = max(LOOK_MIN_M, LOOK_S * car.speed_mps)
         target = self._line.point(max(0.0, self.at_m + (-ahead_m if self._back else ahead_m)))
@@ -128,24 +153,27 @@ class Racer:
         way = 0.5 * (car.speed_mps + speed) * dt_s
         self.car = CarState(car.x + math.sin(yaw) * way, car.z + math.cos(yaw) * way, yaw, speed)
 
+    @property
+    def _turning(self) -> bool:
+        """Whether it has had enough: it brakes on the road, and turns when it is slow enough to stay there."""
+        return self.conduct is Conduct.BACKWARDS and self._watch.passed >= TURN_BACK_AT and not self._back
+
     def _wanted_mps(self, turn: float, dt_s: float) -> float:
         if self._watch.passed > self._watch.last:
             return 0.0
-        if abs(turn) > 1.0:
-            return 3.0
+        if abs(turn) > 1.0 or self._turning:
+            return TURN_MPS
         wanted = self._line.speed_mps(self.at_m + self.car.speed_mps * dt_s)
         if self.conduct is Conduct.SKIP_GATE:
-            to_go_m = float(self._route.gate_at_m[self._skipped]) - SKIP_FROM_M - self.at_m
-            if to_go_m > -2.0 * SKIP_FROM_M - BACK_IN_LANE_M:
+            to_go_m = self._detour.from_m - self.at_m
+            if self.at_m < self._detour.to_m + BACK_IN_LANE_M:
                 wanted = min(wanted, math.sqrt(AROUND_MPS**2 + BRAKE_MPS2 * max(0.0, to_go_m)))
         return min(wanted, AROUND_MPS) if self._back else wanted
 
     def _lane(self, at_m: float) -> float:
         """How far to the right of the middle to drive."""
-        if self.conduct is Conduct.SKIP_GATE:
-            ax, az, bx, bz = self._route.gates_m[self._skipped].tolist()
-            if abs(at_m - float(self._route.gate_at_m[self._skipped])) < SKIP_FROM_M:
-                return math.hypot(bx - ax, bz - az) / 2.0 + AROUND_M
+        if self.conduct is Conduct.SKIP_GATE and self._detour.from_m < at_m < self._detour.to_m:
+            return self._detour.off_m
         return self._lane_m
 
     def _note(self, before: CarState, now_ms: float) -> None:

@@ -29,6 +29,8 @@ class Track:
         """When the server moved the car last: entering, respawn, correction."""
         self.present = False
         """In the world and not about to leave it."""
+        self.will_be_moved = False
+        """The server is going to put it on a grid; others may see it there before it is told."""
         self.left_s: float | None = None
         """When ``leave`` was answered."""
         self.cut_s: float | None = None
@@ -74,7 +76,7 @@ class Track:
 
     def settled(self, now_s: float, settle_s: float) -> bool:
         """In the world, and long enough since the server moved it."""
-        return self.present and now_s - self.placed_s > settle_s
+        return self.present and not self.will_be_moved and now_s - self.placed_s > settle_s
 
     def reach_m(self, past_s: float) -> float:
         """How far away the car can have been ``past_s`` ago: it was no faster than braking explains."""

@@ -13,9 +13,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from scripts.mint_token import mint
+from scripts.bots.fleet import Fleet, FleetSpec
+from scripts.bots.racer import Conduct
+from scripts.mint_token import LOCAL_ISSUER, mint
 from scripts.running_shard import RunningShard
+from shard.auth import PLAYER_ROLE
 from shared.messages import Auth, AuthPayload, Lobby, Notice, decode_server, encode
+from shared.world.land import Land
+from shared.world.world_file import load_preset
 
 PLAYERS = 20
 
@@ -84,6 +89,59 @@ def test_a_second_signal_ends_at_once(secret: Path) -> None:
 
     with RunningShard(["--zones", "2", "--drain-seconds", "60", "--dev-secret-file", str(secret)]) as shard:
         asyncio.run(asyncio.wait_for(scenario(shard), 30.0))
+
+
+def _racers(shard: RunningShard, secret: str) -> Fleet:
+    """Eight bots, as many as the grid of the route has places: their race begins at once."""
+    [route] = [each for each in Land.of_file(load_preset("harbour")).routes if each.id == "quay-sprint"]
+    spec = FleetSpec(
+        url=shard.url,
+        first=0,
+        bots=8,
+        seconds=60.0,
+        ramp_s=0.5,
+        seed=1,
+        churn_per_minute=0.0,
+        secret=secret,
+        issuer=LOCAL_ISSUER,
+        audience=PLAYER_ROLE,
+        racers=(Conduct.HONEST,) * 8,
+    )
+    return Fleet(spec, route=route)
+
+
+async def _is_running(fleet: Fleet) -> None:
+    assert fleet.book is not None
+    while fleet.book.state is None or fleet.book.state.phase != "running":
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("drain_s", "phase"), [(60, "finished"), (3, "cancelled")])
+def test_a_race_that_runs_may_finish_until_the_end(secret: Path, drain_s: int, phase: str) -> None:
+    async def scenario(shard: RunningShard) -> None:
+        fleet = _racers(shard, secret.read_text().strip())
+        assert fleet.book is not None
+        driving = asyncio.create_task(fleet.run(asyncio.Event(), lambda _: None))
+        await _is_running(fleet)
+        shard.signal(signal.SIGTERM)
+        began_s = time.monotonic()
+        tally = await driving  # until all have their results, or the race is cancelled
+        state = fleet.book.state
+        assert state is not None
+        assert state.phase == phase
+        if phase == "finished":
+            assert fleet.book.differences() == []
+            assert not tally.failed
+            shard.signal(signal.SIGTERM)  # that is all there was to wait for
+        else:
+            assert state.reason == "server_restart"
+            assert time.monotonic() - began_s > drain_s - 0.5
+        assert await asyncio.to_thread(shard.wait) == 0
+
+    flags = ["--zones", "2", "--drain-seconds", str(drain_s), "--dev-secret-file", str(secret)]
+    with RunningShard(flags) as shard:
+        asyncio.run(asyncio.wait_for(scenario(shard), 100.0))
 
 
 def test_systemd_is_told_of_readiness_life_and_end(tmp_path: Path, secret: Path) -> None:

@@ -18,13 +18,16 @@ from shared.messages import (
     MovePayload,
     Placed,
     PresenceRow,
+    RaceJoin,
+    RacePayload,
+    RaceState,
     ServerMessage,
     Signal,
     SignalHeard,
     SignalPayload,
     Snapshot,
 )
-from tests.fakes.kiosk_world import GARAGE, TRAVEL_A, TRAVEL_B, kiosk_world
+from tests.fakes.kiosk_world import GARAGE, RACE, TRAVEL_A, TRAVEL_B, kiosk_world
 from tests.socket_shard import SocketClient, SocketShard, player_id
 
 SETTLE_S = 0.02
@@ -50,13 +53,13 @@ async def ticks(shard: SocketShard, count: int = 3) -> None:
 
 
 async def next_of(client: SocketClient, kind: type[T]) -> T:
-    """The next message of a kind; snapshots, placements and states of kiosks before it do not count."""
+    """The next message of a kind; snapshots, placements, states of kiosks and races do not count."""
     while True:
         message = await client.receive()
         state = isinstance(message, Kiosk) and message.payload.action == "state"
         if isinstance(message, kind) and not state:
             return message
-        assert state or isinstance(message, Snapshot | Placed), message
+        assert state or isinstance(message, Snapshot | Placed | RaceState), message
 
 
 @contextlib.asynccontextmanager
@@ -192,5 +195,69 @@ def test_signals_and_kiosks_need_a_car() -> None:
             await client.send(Signal(SignalPayload("horn"), id=4))
             refused = await next_of_error(client)
             assert (refused.payload.code, refused.re) == ("not_allowed", 4)
+
+    run(scenario)
+
+
+async def joined(shard: SocketShard, client: SocketClient, race: str) -> RaceState | Error:
+    """The answer to ``race_join``, by its number."""
+    client.seq += 1
+    await client.send(RaceJoin(RacePayload(race), id=client.seq))
+    await ticks(shard)
+    while True:
+        message = await client.receive()
+        if isinstance(message, RaceState | Error) and message.re == client.seq:
+            return message
+
+
+def test_races_are_opened_and_joined_at_their_kiosk() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        x, z = RACE
+        async with driver(shard, 0, RACE) as anna, driver(shard, 1, (x + 4.0, z)) as ben:
+            opened = await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            assert (opened.payload.ok, opened.payload.state) == (True, {"race": "r1-dash"})
+            refused = await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            assert str(refused.payload.reason).startswith(("not_allowed: you are in a race", "cooldown"))
+            known = await use(shard, ben, "join", {"race": "r1-dash"}, kiosk="k-race")
+            assert known.payload.state == {"race": "r1-dash"}
+            assert shard.realm.races.race_of(ben.player) == "r1-dash"
+            shown = await use(shard, ben, "show", kiosk="k-race")
+            assert shown.payload.state is not None
+            assert [(race["race"], race["racers"]) for race in shown.payload.state["races"]] == [("r1-dash", 2)]
+
+    run(scenario)
+
+
+def test_race_join_is_answered_near_the_kiosk_and_refused_far_from_it() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with driver(shard, 0, RACE) as anna, driver(shard, 1, GARAGE) as ben:
+            await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            far = await joined(shard, ben, "r1-dash")
+            assert isinstance(far, Error)
+            assert (far.payload.code, far.payload.message) == (
+                "not_allowed",
+                "drive to a race kiosk of dash first: k-race",
+            )
+            shard.put(ben.player, RACE[0] + 6.0, RACE[1])
+            await ticks(shard)
+            near = await joined(shard, ben, "r1-dash")
+            assert isinstance(near, RaceState)
+            assert [racer.player for racer in near.payload.racers] == [anna.player, ben.player]
+            assert isinstance(await joined(shard, ben, "dash"), Error), "only developers join a route"
+
+    run(scenario)
+
+
+def test_who_has_joined_stays_with_its_car_before_the_countdown_too() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with driver(shard, 0, RACE) as anna:
+            await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            shard.put(anna.player, *GARAGE)
+            await ticks(shard, 30)  # its cooldown at kiosks is over
+            said = await use(shard, anna, "vehicle", {"vehicle": "kart"}, kiosk="k-garage")
+            assert (said.payload.ok, said.payload.reason) == (False, "racing: finish or leave the race first")
+            occupant = shard.realm.occupant(anna.player)
+            assert occupant is not None
+            assert occupant.entry.vehicle == "car"
 
     run(scenario)

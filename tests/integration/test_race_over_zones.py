@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 
 from ipc.control import Arm, Disarm, Done, GateMissed, GatePassed, RaceEvent, WrongWay
 from tests.fakes.race_zone import PlainRoute, static_world
-from tests.stepper import PERIOD_MS, ShardStepper
+from tests.stepper import PERIOD_MS, Death, InlineZone, ShardStepper
 
 SIZE_M = 1024
 RACERS = 6
@@ -70,16 +70,20 @@ class Story:
     """Sample time at which everybody set off."""
 
 
-def race(zones: int, zones_in: Literal["thread", "process"]) -> Story:
+Deaths = dict[int, tuple[int, Death]]
+"""By tick: which zone dies in it, and how. Another takes over within the tick."""
+
+
+def race(zones: int, zones_in: Literal["thread", "process"], deaths: Deaths | None = None) -> Story:
     """A race of RACERS, each in a race of its own number. Racer 4 leaves a gate out in its first lap, 5 turns back."""
     with (
         pytest.MonkeyPatch.context() as patch,
         ShardStepper(zones=zones, size_m=SIZE_M, players=RACERS, zones_in=zones_in, static=WORLD) as stepper,
     ):
-        return _race(stepper, patch)
+        return _race(stepper, patch, deaths or {})
 
 
-def _race(stepper: ShardStepper, patch: pytest.MonkeyPatch) -> Story:
+def _race(stepper: ShardStepper, patch: pytest.MonkeyPatch, deaths: Deaths) -> Story:
     told: dict[int, list[RaceEvent]] = {number: [] for number in range(RACERS)}
     telling: set[int] = set()
     commit = stepper.realm.commit
@@ -109,7 +113,10 @@ def _race(stepper: ShardStepper, patch: pytest.MonkeyPatch) -> Story:
             if number == 4 and 300.0 < x < 340.0 and z == Z0 and tick < 200:
                 z -= 20.0
             stepper.move(name, x, z)
-        stepper.step()
+        if tick in deaths:
+            _step_with_a_death(stepper, *deaths[tick])
+        else:
+            stepper.step()
     for name in names:
         body = stepper.body(name)
         stepper.realm.barrier.command(Disarm(body.slot, body.generation))
@@ -117,6 +124,17 @@ def _race(stepper: ShardStepper, patch: pytest.MonkeyPatch) -> Story:
     assert stepper.realm.barrier.unanswered == 0, "arming and disarming are not answered"
     assert {state["race"] for state in stepper.state().values()} == {-1}
     return Story(told, stepper.realm.barrier.ledger.count, telling, left_ms)
+
+
+def _step_with_a_death(stepper: ShardStepper, zone: int, how: Death) -> None:
+    link = stepper.links[zone]
+    assert isinstance(link, InlineZone)
+    link.dies = how
+    stepper.begin()
+    stepper.collect()
+    stepper.replace(zone)
+    stepper.collect()
+    stepper.realm.end_tick()
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +186,13 @@ def test_the_same_is_told_whatever_the_zones(zones: int, zones_in: Literal["thre
     story = race(zones, zones_in)
     assert story.handoffs >= RACERS * LAPS * (2 if zones == 2 else 6)
     assert len(story.telling) == (2 if zones == 2 else 6), "every zone on the way judges gates"
+    assert story.told == alone.told
+
+
+@pytest.mark.parametrize("how", get_args(Death))
+def test_the_same_is_told_when_zones_die_and_others_take_over(how: Death, alone: Story) -> None:
+    """On the grid, at the start, at gates, and among samples that nobody has judged yet: progress is in the rows."""
+    ticks = [3, GRID_TICKS - 1, GRID_TICKS, GRID_TICKS + 1, *range(GRID_TICKS + 5, 700, 7)]
+    deaths: Deaths = {tick: (number % 2, how) for number, tick in enumerate(ticks)}
+    story = race(2, "thread", deaths)
     assert story.told == alone.told

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import pytest
+from websockets.exceptions import ConnectionClosed
 
 from ipc.control import Done, GatePassed, RaceEvent, ToMain
+from shard.denylist import DenyList
 from shard.director import Director
 from shard.receipts import Expected, SigningKey, sign, verify
-from shard.session import Close
+from shard.rounds import EXPIRY_GRACE_S, EXPIRY_NOTICE_S
 from shared.messages import (
     Auth,
     AuthPayload,
     CloseCode,
     Error,
     Leave,
+    Notice,
     Placed,
     RaceGate,
     RaceJoin,
@@ -29,6 +35,7 @@ from shared.messages import (
     RacePayload,
     RaceResult,
     RaceState,
+    ServerMessage,
     Welcome,
 )
 from shared.world.land import land_of
@@ -121,6 +128,15 @@ async def heard(client: SocketClient, kind: type[M]) -> list[M]:
             message = await client.receive(0.2)
             if isinstance(message, kind):
                 found.append(message)
+    return found
+
+
+async def last_words(client: SocketClient) -> list[ServerMessage]:
+    """All that still comes before the connection is closed."""
+    found: list[ServerMessage] = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            found.append(await client.receive())
     return found
 
 
@@ -269,15 +285,76 @@ def test_who_leaves_the_world_is_out_of_its_race() -> None:
     run(scenario)
 
 
-def test_who_is_removed_by_anti_cheat_is_disqualified() -> None:
+@pytest.mark.parametrize("by", ["anti-cheat", "operator"])
+@pytest.mark.parametrize("away", [False, True])
+def test_who_is_removed_is_disqualified_also_while_its_car_is_held(by: str, away: bool, tmp_path: Path) -> None:
     async def scenario(course: Course, clients: list[SocketClient]) -> None:
-        _, ben = clients
+        anna, ben = clients
         await course.start(clients)
-        guest = course.shard.reception.guests[player_id(0)]
-        assert guest.peer is not None
-        course.shard.reception.do(guest.peer, Close(CloseCode.REMOVED, "removed", "test"))
+        if away:
+            anna.socket.transport.abort()
+            guest = course.shard.reception.guests[player_id(0)]
+            while guest.peer is not None:
+                await asyncio.sleep(SETTLE_S)
+        if by == "operator":
+            listed = tmp_path / "deny"
+            listed.write_text(player_id(0))
+            course.shard.reception.deny = DenyList(listed)
+        else:
+            course.shard.realm.removed.append(player_id(0))
         await course.ticks()
         [*_, state] = await heard(ben, RaceState)
-        assert [racer.status for racer in state.payload.racers] == ["racing", "dsq"]
+        ends = [(racer.status, racer.reason, racer.flags) for racer in state.payload.racers]
+        assert ends == [("racing", None, []), ("dsq", "removed", [])]
+        assert course.shard.realm.occupant(player_id(0)) is None
+
+    run(scenario)
+
+
+def test_a_token_that_runs_out_while_racing_costs_the_connection_but_not_the_race() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        reception, rounds = course.shard.reception, course.shard.rounds
+        start_ms = await course.start(clients)
+        course.passes(0, 0, start_ms + 100.0)
+        course.passes(1, 0, start_ms + 101.0)
+        guest = reception.guests[player_id(0)]
+        assert guest.peer is not None
+        guest.peer.session.expires_at_s = reception.now_s + EXPIRY_NOTICE_S - 1.0
+        rounds._round_s = -math.inf
+        await course.ticks()
+        assert [notice.payload.code for notice in await heard(anna, Notice)] == ["auth_expiring"]
+        await heard(ben, object)
+
+        guest.peer.session.expires_at_s = reception.now_s - EXPIRY_GRACE_S - 1.0
+        rounds._round_s = -math.inf
+        await course.ticks()
+        [error] = [message for message in await last_words(anna) if isinstance(message, Error)]
+        assert (error.payload.code, anna.socket.close_code) == ("token_expired", CloseCode.TOKEN_EXPIRED)
+        [*_, state] = await heard(ben, RaceState)
+        shown = {racer.player: (racer.status, racer.away) for racer in state.payload.racers}
+        assert shown == {player_id(0): ("racing", True), player_id(1): ("racing", False)}
+        occupant = course.shard.realm.occupant(player_id(0))
+        assert occupant is not None, "the car is held"
+
+        async with SocketClient.connect(course.shard) as back:
+            await back.send(Auth(AuthPayload(token(0))))
+            welcome = await back.receive()
+            assert isinstance(welcome, Welcome)
+            assert welcome.payload.resumed
+            await course.ticks()
+            [*_, state] = await heard(back, RaceState)
+            assert not any(racer.away for racer in state.payload.racers)
+            for gate in (1, 2):
+                course.passes(0, gate, start_ms + 1000.0 * gate)
+                course.passes(1, gate, start_ms + 1001.0 * gate + 50.0)
+            await course.ticks(60)
+            [result] = await heard(back, RaceResult)
+            assert [(line.player, line.status, line.time_ms) for line in result.payload.places] == [
+                (player_id(0), "finished", 2000.0),
+                (player_id(1), "finished", 2052.0),
+            ]
+            claims = verify(result.payload.receipt, KEY.verifying, course.now_ms / 1000.0)
+            assert claims["splits_ms"] == [100.0, 1000.0, 2000.0], "its clock ran on"
 
     run(scenario)

@@ -238,6 +238,39 @@ def test_a_done_full_of_answers_corrections_and_verdicts_fits_the_pipe() -> None
     assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
 
 
+def test_the_worst_mix_of_all_kinds_of_events_fits_the_pipe() -> None:
+    """Every command answered, everybody set back, the worst reported and sanctioned, and the longest race events.
+
+    Crossings take what answers leave of MESSAGES_PER_TICK_MAX, and are shorter than they.
+    """
+    far, big = 65535.123456789, 2**32 - 1
+    seat, race, lap = (PLAYERS_MAX - 1, big), 2**31 - 1, 2**15 - 1
+    answers: list[Event] = [
+        PlacedAt(*seat, big, far, far, far, 6.28, "respawn", far, far),
+        KioskVerdict(*seat, big, "too_far: 92681.9 m away, come within 12.1235 m"),
+        Crossing(*seat, ZONES_MAX - 1, 1.7e12 + 0.1),
+    ]
+    longest = max(answers, key=lambda each: len(msgspec.msgpack.encode(each)))
+    reason = "split of -100000000 ms, this car needs 100000000 ms"
+    soon: list[Event] = [
+        GatePassed(*seat, race, lap, lap, 1.7e12 + 0.1, 1e4 + 0.1), Implausible(*seat, race, lap, reason)
+    ]  # fmt: skip
+    events: list[Event] = [
+        *[longest] * MESSAGES_PER_TICK_MAX,
+        *[PlacedAt(*seat, big, far, far, far, 6.28, "correction", far, far, big, "acceleration")]
+        * CORRECTIONS_PER_TICK_MAX,
+        *[Verdict(*seat, "acceleration", "set_back", far, far, "m/s", far, far, big, far, far, far, far)]
+        * VERDICTS_PER_TICK_MAX,
+        *[Sanction(*seat, "ghosted", far)] * 3 * SANCTIONS_PER_TICK_MAX,
+        *soon * (RACE_EVENTS_PER_TICK_MAX // 2),
+    ]
+    done = Done(
+        63, big, 2**63 - 1, 2**63 - 1, big, PLAYERS_MAX, big, big, big, events,
+        PLAYERS_MAX, dict.fromkeys(REACTIONS, big),
+    )  # fmt: skip
+    assert len(encode(done)) <= PIPE_MESSAGE_BYTES_MAX
+
+
 def test_the_last_words_of_a_worker_fit_the_pipe() -> None:
     assert len(encode(Fault(63, 2**32 - 1, "ZeroDivisionError", "ä" * 20_000))) <= PIPE_MESSAGE_BYTES_MAX
 

@@ -137,3 +137,12 @@ def test_a_field_more_or_less_does_not_compile(app: Path, frames: dict[str, dict
     assert said.count("error TS") == 3, said
     assert "colour" in said
     assert "check" in said
+
+
+def test_the_example_function_that_awards_xp_compiles(app: Path) -> None:
+    """Against what it uses of Deno, which is not installed here."""
+    shims = app.parent / "client" / "deno_shims.d.ts"
+    shutil.copy(HERE / shims.name, shims)
+    said = compile_strictly(app, HERE.parents[1] / "shared" / "types" / "examples" / "award_race_xp.ts")
+    shims.unlink()
+    assert said == ""

@@ -81,15 +81,43 @@ def test_penalties_are_part_of_the_truth() -> None:
     book = raced(line(1, "b", 9100.0), line(2, "c", 12_000.0), late)
     assert found(book) == {("fate", "a")}, "an honest bot has no false start"
     book.entries["a"].conduct = "false_start"
+    assert found(book) == {("fate", "a")}, "it was told nothing of it"
+    book.hear("a", Notice(NoticePayload("false_start", "5 s")))
     assert found(book) == set()
 
 
-@pytest.mark.parametrize("conduct", ["skip_gate", "backwards"])
-def test_everybody_gets_the_end_that_it_earned(conduct: str) -> None:
+@pytest.mark.parametrize(("conduct", "told"), [("skip_gate", "gate_missed"), ("backwards", "wrong_way")])
+def test_everybody_gets_the_end_that_it_earned(conduct: str, told: str) -> None:
     book = raced(line(1, "a", 9000.0), line(2, "b", 9100.0), line(3, "c", None, reason="no_progress"))
     assert found(book) == {("fate", "c")}
     book.entries["c"].conduct = conduct
+    book.hear("c", Notice(NoticePayload(told, "go back")))  # type: ignore[arg-type]
     assert found(book) == set()
+    book.entries["c"].conduct = "kicked"
+    assert found(book) == {("fate", "c")}, "it was not disqualified"
+
+
+def test_who_is_kicked_is_disqualified_and_hears_no_more() -> None:
+    kicked = RacePlace(3, "c", "dsq", None, None, reason="removed")
+    book = raced(line(1, "a", 9000.0), line(2, "b", 9100.0), kicked)
+    book.entries["c"].conduct = "kicked"
+    book.entries["c"].result = None
+    assert book.over
+    assert found(book) == set()
+
+
+def test_who_lost_its_line_may_have_missed_what_it_was_told() -> None:
+    book = raced(*RIGHT)
+    del book.entries["b"].told[0]
+    assert ("order", "b") in found(book)
+    book.entries["b"].was_cut = True
+    assert found(book) == set()
+
+
+def test_a_gate_that_nobody_was_told_of_is_found() -> None:
+    book = raced(*RIGHT)
+    book.entries["c"].told.pop()
+    assert found(book) == {("missing", "c")}
 
 
 def test_missing_results_and_receipts_are_found() -> None:

@@ -455,6 +455,32 @@ def test_draining_cancels_all_and_says_why(world: World) -> None:
     assert world.director.race_of("a") is None
 
 
+def test_before_the_end_no_race_begins_and_who_drives_may_finish(world: World) -> None:
+    world.come("abcd")
+    running = world.open("a")
+    start_ms = world.start(running, "a")
+    counting = world.open("b", "round")
+    world.director.close_list(counting, world.now_ms)
+    world.director.on_grid("b", world.now_ms)
+    opened = world.open("c")
+    assert [world.state(race).phase for race in (running, counting, opened)] == ["running", "countdown", "open"]
+    world.director.close(world.now_ms)
+    ends = [(world.state(race).phase, world.state(race).reason) for race in (running, counting, opened)]
+    assert ends == [("running", None), ("cancelled", "server_restart"), ("cancelled", "server_restart")]
+    assert world.director.race_of("b") is world.director.race_of("c") is None
+    assert "restarts" in refusal(world.director.open("d", "dash", world.now_ms))
+    world.director.open_anywhere = True
+    assert "restarts" in refusal(world.director.join("d", "dash", world.now_ms))
+    assert world.director.join("d", running, world.now_ms) == running, "to watch is allowed"
+    world.wait(3000.0)
+    world.drive("a", 1, "dash", start_ms + 2900.0)
+    world.wait(1000.0)
+    assert world.state(running).phase == "finished"
+    assert [receipt.status for receipt in world.signed] == ["finished"]
+    world.director.drain(world.now_ms)
+    assert world.state(running).phase == "finished"
+
+
 def test_the_roster_learns_who_races(world: World) -> None:
     world.come("ab")
     race = world.open("a")

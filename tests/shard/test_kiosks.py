@@ -59,6 +59,10 @@ class Races:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.racing: set[str] = set()
+
+    def race_of(self, player: str) -> str | None:
+        return "dash-1" if player in self.racing else None
 
     def show(self, routes: Sequence[str]) -> list[State]:
         return [{"race": "dash-1", "route": routes[0]}]
@@ -388,3 +392,24 @@ class Ends(RuleBasedStateMachine):
 
 TestEnds = Ends.TestCase
 TestEnds.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize(("kiosk", "action"), [key for key in GOOD if key[0] in ("k-travel-a", "k-garage")])
+@pytest.mark.parametrize("joined", ["before", "meanwhile"])
+def test_who_has_joined_a_race_neither_travels_nor_changes_its_car(kiosk: str, action: str, joined: str) -> None:
+    races = Races()
+    counter = desk(races)
+    if joined == "before":
+        races.racing.add("anna")
+        effects = ask(counter, kiosk, action, GOOD[kiosk, action])
+    else:
+        command = under_way(counter, kiosk, action, GOOD[kiosk, action])
+        races.racing.add("anna")
+        effects = granted(counter, command)
+    if action == "list":
+        assert not [effect for effect in effects if isinstance(effect, Answer) and not effect.payload.ok]
+        return
+    assert refusal(effects) == "racing: finish or leave the race first"
+    assert changed(counter) == []
+    races.racing.clear()
+    assert not isinstance(ask(counter, kiosk, action, GOOD[kiosk, action])[0], Answer)

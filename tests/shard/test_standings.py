@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shard.racers import Passing, Race, RaceCard, Racer, Status
 from shard.standings import final, gap_ms, heats, live, place_of
@@ -153,3 +153,25 @@ def test_dead_heats_are_those_of_the_plain_oracle(times: list[tuple[int, int]]) 
         for other, (t2, e2) in enumerate(times):
             if places[one] == places[other]:
                 assert abs(t1 - t2) <= e1 + e2, "nobody shares a place with somebody it was clearly behind"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(1, 3), max_size=4),
+            st.sampled_from(["racing", "finished", "dnf", "dsq"]),
+            st.booleans(),
+            st.sampled_from([0.0, 2.0]),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_place_of_one_is_its_place_among_all(drawn: list[tuple[list[int], Status, bool, float]]) -> None:
+    racers = [
+        racer(number, *(float(sum(steps[: each + 1])) for each in range(len(steps))), status=status, valid=valid,
+              penalty_ms=penalty_ms)
+        for number, (steps, status, valid, penalty_ms) in enumerate(drawn)
+    ]  # fmt: skip
+    a_race = race(*racers)
+    assert [place_of(a_race, player) for player in order(a_race)] == list(range(1, len(racers) + 1))

@@ -17,7 +17,7 @@ from ipc.layout import SAMPLE
 from shared.player_state import F64, fresh
 from shared.vehicles import VEHICLES
 from shared.world.ground_grid import GroundGrid
-from tests.fakes.race_zone import PlainRoute, route_table
+from tests.fakes.race_zone import PlainRoute, RaceZone, route_table
 from zones import gates, movement
 from zones.tracks import Tracks
 
@@ -197,3 +197,22 @@ def test_a_sample_time_that_goes_back_never_puts_a_later_gate_before_an_earlier_
     assert second.at_ms >= first.at_ms
     assert abs(second.at_ms - (1065.0 + 20.0)) <= second.err_ms
     assert abs(first.at_ms - (1041.7 + 20.0)) <= first.err_ms
+
+
+@pytest.mark.parametrize("accel_mps2", [20.0, -20.0])
+def test_what_a_car_can_do_between_two_samples_is_in_the_bar(accel_mps2: float) -> None:
+    """Few samples of a perfect line: all that is not known is how the car drove between them."""
+    period_s, from_mps = 0.2, 14.0
+    way_m = from_mps * period_s + 0.5 * accel_mps2 * period_s * period_s
+    gate_m = 90.0 + 0.5 * way_m
+    zone = RaceZone([PlainRoute([(gate_m, 100.0, gate_m, 120.0), (900.0, 100.0, 900.0, 120.0)])])
+    zone.stand(0, 90.0, 110.0)
+    zone.arm()
+    zone.drive(0, (90.0, 110.0), every_ms=1000.0 * period_s)
+    zone.state.lateness_ms[0] = 0.0
+    began_ms = zone.now_ms
+    [event] = zone.drive(0, (90.0 + way_m, 110.0), every_ms=1000.0 * period_s)
+    assert isinstance(event, GatePassed)
+    root = np.sqrt(from_mps * from_mps + 2.0 * accel_mps2 * 0.5 * way_m)
+    exact_ms = began_ms + 1000.0 * (root - from_mps) / accel_mps2
+    assert 3.0 < abs(event.at_ms - exact_ms) <= event.err_ms < 30.0

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc.control import (
+    MESSAGES_PER_TICK_MAX,
     RACE_EVENTS_PER_TICK_MAX,
     Arm,
+    Crossing,
     Disarm,
     FalseStart,
     GateMissed,
@@ -29,9 +31,11 @@ from ipc.control import (
 from shared.constants import FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST, FLAG_RACING, ROUNDS_MAX
 from shared.player_state import COLUMNS, fresh
 from shared.vehicles import VEHICLES
-from tests.fakes.race_zone import START_MS, PlainRoute, RaceZone
+from shared.world.zone_map import ZoneMap
+from tests.fakes.race_zone import SIZE_M, START_MS, PlainRoute, RaceZone, static_world
 from zones import gates
 from zones.gates import GATES_PER_PATH_MAX, GRID_M, START_GRACE_MS, WRONG_WAY_EVERY_MS
+from zones.simulation import ZoneWorld
 from zones.tracks import NO_GATE
 
 
@@ -503,3 +507,19 @@ def test_what_is_told_is_what_a_plain_referee_tells(
 
 def test_all_race_events_are_known_here() -> None:
     assert set(get_args(RaceEvent)) == {GatePassed, GateMissed, WrongWay, FalseStart, Implausible}
+
+
+def test_race_events_take_no_room_from_handoffs() -> None:
+    """Everybody is beyond the border and passes a gate: as many are handed off as without a race."""
+    count = MESSAGES_PER_TICK_MAX + 20
+    zone = RaceZone([PlainRoute([across(700.0, 0.0, 1000.0), across(800.0, 0.0, 1000.0)])], count)
+    zone.world = ZoneWorld(0, ZoneMap.split(SIZE_M, 2), static_world(zone.routes), anticheat="off")
+    assert zone.world.rect_m[2] < 600.0
+    for who in range(count):
+        zone.stand(who, 690.0, 1.0 + who)
+    zone.run(*(Arm(who, 1, 7, 0, zone.now_ms) for who in range(count)))
+    for who in range(count):
+        zone.sample(who, 710.0, 1.0 + who, 1000.0)
+    assert brief(zone.run(after_ms=1000.0)) == [("passed", 0, 0)] * count
+    assert zone.outcome is not None
+    assert sum(isinstance(event, Crossing) for event in zone.outcome.events) == MESSAGES_PER_TICK_MAX
