@@ -20,6 +20,7 @@ MAY_IMPORT = {
         "ipc",
         "shared",
         "numpy",
+        "msgspec",  # checkpoints
         "orjson",
         "psutil",
         "setproctitle",
@@ -58,6 +59,7 @@ PURE = {
         "best_times",
         "bucket",
         "budget",
+        "checkpoint",
         "chunk_stock",
         "config",
         "director",
