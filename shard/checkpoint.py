@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ipc.layout import LAYOUT_VERSION
 from shard.best_times import BestTime
+from shard.race_memory import RaceMemory
 from shared.constants import FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST, FLAG_RACING
 from shared.player_state import COLUMNS, PlayerState
 
@@ -101,8 +102,7 @@ class Snapshot:
     """By route, best first."""
     strikes: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Of players who left: score, and server time at which they did; the oldest first."""
-    races: Any = None
-    """What ``race_memory.py`` keeps, in plain types."""
+    races: RaceMemory = RaceMemory()
 
 
 class _Content(Struct, frozen=True):
@@ -117,7 +117,7 @@ class _Content(Struct, frozen=True):
     sessions: dict[str, str]
     best: dict[str, list[BestTime]]
     strikes: dict[str, tuple[float, float]]
-    races: msgspec.Raw
+    races: RaceMemory
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -179,7 +179,7 @@ def decode(data: bytes, world: str, wall_ms: float) -> Snapshot:
         sessions=content.sessions,
         best={route: tuple(lines) for route, lines in content.best.items()},
         strikes=content.strikes,
-        races=bytes(content.races),
+        races=content.races,
     )
 
 

@@ -42,10 +42,11 @@ def take(realm: Realm, sessions: dict[str, str]) -> Snapshot:
         sessions={occupant.entry.player: sessions.get(occupant.entry.player, "") for occupant in occupants},
         best=realm.attendant.desk.times.all(),
         strikes=realm.records.all(),
+        races=realm.races.remember(),
     )
 
 
-def restore(realm: Realm, snapshot: Snapshot) -> list[Entry]:
+def restore(realm: Realm, snapshot: Snapshot, now_ms: float) -> list[Entry]:
     """Give the players of an earlier life their bodies back, held until they resume; returns who they are.
 
     Before the first tick. Whoever drives a vehicle that there is no more, or has no slot any more, is left out. Rows
@@ -67,8 +68,10 @@ def restore(realm: Realm, snapshot: Snapshot) -> list[Entry]:
             entries.append(entry)
     kept = np.array(indices, np.intp)
     rows = PlayerState(**{name: getattr(snapshot.rows, name)[kept] for name, *_ in COLUMNS})
-    held(rows, np.zeros(len(kept), np.bool_))
+    racing = snapshot.races.racing()
+    held(rows, np.array([racing.get(entry.player) for entry in entries]) == rows.race)
     realm.memory.table.restore(np.array(slots, np.intp), rows, [name for name, *_ in COLUMNS if name not in RESET])
+    realm.races.recall(snapshot.races, now_ms)
     return entries
 
 
@@ -89,8 +92,9 @@ class Keeper:
         age_ms = reception.now_s * 1000.0 - snapshot.now_ms
         if age_ms > CARS_KEPT_MS or not reception.rules.resume_s:
             snapshot = replace(snapshot, bodies=[])
-        entries = restore(realm, snapshot)
-        realm.number_on(snapshot.tick + math.ceil(LEAP_MS / realm.period_ms))
+        now_ms = reception.now_s * 1000.0
+        entries = restore(realm, snapshot, now_ms)
+        realm.number_on(snapshot.tick + math.ceil(LEAP_MS / realm.period_ms), now_ms)
         for entry in entries:
             session = snapshot.sessions.get(entry.player, "")
             guest = Guest(entry.player, session, None, entry.name, entry)

@@ -161,10 +161,10 @@ class Realm:
         self.barrier.admit(seat, self.zone_map.zone_of_point(x, z))
         return occupant
 
-    def number_on(self, tick: int) -> None:
+    def number_on(self, tick: int, now_ms: float) -> None:
         """Before the first tick: it is the one after ``tick``; to clients a restart is a gap in one row of numbers."""
         assert self.tick == 0, "ticks are numbered already"
-        self.tick = tick
+        self.tick, self.now_ms = tick, now_ms
         for desk in self.barrier.desks:
             desk.committed = desk.shown = tick
 

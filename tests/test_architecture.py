@@ -74,6 +74,8 @@ PURE = {
         "race",
         "race_events",
         "race_mail",
+        "race_memory",
+        "race_record",
         "racers",
         "receipts",
         "records",

@@ -64,7 +64,7 @@ def test_restored_rows_are_the_committed_ones_bit_by_bit(zones: int) -> None:
         kept = take(first.realm, {})
         first.step(5)  # the copy does not change with the world
         found = decode(encode(kept), first.world.hash, first.now_ms)
-        assert sorted(entry.player for entry in restore(second.realm, found)) == DRIVERS
+        assert sorted(entry.player for entry in restore(second.realm, found, first.now_ms)) == DRIVERS
         held(before, np.zeros(len(DRIVERS), np.bool_))
         after = rows_of(second, DRIVERS)
         same(before, after, RESET)
@@ -86,7 +86,7 @@ def test_not_a_column_is_forgotten() -> None:
         kept = take(first.realm, {})
         places, anything = kept.rows.pos.copy(), rows(len(kept.bodies))
         anything.pos[:] = places
-        restore(second.realm, replace(kept, rows=anything))
+        restore(second.realm, replace(kept, rows=anything), first.now_ms)
         expected = rows(len(kept.bodies))
         expected.pos[:] = places
         held(expected, np.zeros(len(kept.bodies), np.bool_))
@@ -97,8 +97,8 @@ def test_who_comes_back_drives_on_and_others_see_it_as_away_until_then() -> None
     with driven() as first, ShardStepper(zones=2, size_m=512, anticheat="enforce") as second:
         pose = rows_of(first, DRIVERS[:1]).pos[0].tolist()
         epoch = int(rows_of(first, DRIVERS[:1]).epoch[0])
-        restore(second.realm, take(first.realm, {}))
-        second.realm.number_on(first.realm.tick)
+        restore(second.realm, take(first.realm, {}), first.now_ms)
+        second.realm.number_on(first.realm.tick, first.now_ms)
         onlooker, driver = second.enter("onlooker"), Recorder()
         second.clients[DRIVERS[0]], second._seq[DRIVERS[0]] = driver, 0
         second.step(2)
@@ -135,7 +135,7 @@ def test_a_smaller_shard_and_other_vehicles_leave_out_whom_they_cannot_hold() ->
         kept = take(first.realm, {})
         bodies = [*kept.bodies]
         bodies[1] = type(bodies[1])(bodies[1].player, "Bo", "hovercraft", None, bodies[1].slot, 1)
-        back = restore(second.realm, replace(kept, bodies=bodies))
+        back = restore(second.realm, replace(kept, bodies=bodies), first.now_ms)
         assert [entry.player for entry in back] == [DRIVERS[0], *DRIVERS[2:4]]
         assert second.realm.has_room()
         assert rows_of(second, DRIVERS[2:4]).pos[:, 0].tolist() == rows_of(first, DRIVERS[2:4]).pos[:, 0].tolist()
@@ -147,7 +147,7 @@ def test_best_times_and_strikes_come_back() -> None:
         for player, time_ms in (("ann", 61_000.0), ("bo", 60_000.0), ("cy", 60_000.0)):
             first.realm.attendant.desk.times.record("loop", player, player, "car", time_ms)
         first.realm.records.left("cheat", 4.0, first.now_ms)
-        restore(second.realm, decode(encode(take(first.realm, {})), first.world.hash, first.now_ms))
+        restore(second.realm, decode(encode(take(first.realm, {})), first.world.hash, first.now_ms), first.now_ms)
         assert [line.player for line in second.realm.attendant.desk.times.of("loop")] == ["bo", "cy", "ann"]
         assert second.realm.records.entered("cheat", first.now_ms) == 4.0
 
