@@ -6,12 +6,16 @@ The whole number, by hand: ``MAIN_DEATH_BOTS=200 scripts/test tests/faults/test_
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -99,7 +103,7 @@ async def _drive(first: RunningShard, flags: list[str], secret: str) -> Run:
         url=first.url,
         first=0,
         bots=BOTS,
-        seconds=25.0,
+        seconds=90.0,
         ramp_s=1.0,
         seed=11,
         churn_per_minute=0.0,
@@ -115,8 +119,10 @@ async def _drive(first: RunningShard, flags: list[str], secret: str) -> Run:
         pass
 
     driving = asyncio.create_task(watched.fleet.run(stop, ignore))
-    await asyncio.sleep(6.0)
-    assert watched.fleet.tally.in_world_most == BOTS
+    while watched.fleet.tally.in_world_most < BOTS:
+        assert not driving.done(), "the bots did not come in"
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(4.0)
     workers = psutil.Process(first.pid).children(recursive=True)
     cut_s = time.monotonic()
     await asyncio.to_thread(first.kill)
@@ -160,3 +166,84 @@ def test_a_killed_main_costs_nobody_its_car(tmp_path: Path) -> None:
     assert run.tally.resumed >= BOTS
     assert backs_s[-1] <= BACK_WITHIN_S
     assert ages_s[-1] <= POSE_AGE_MAX_S
+
+
+def _may_mount() -> bool:
+    try:
+        mount = "mount -t tmpfs -o size=64k tmpfs /mnt"
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs the right to mount a small file system (root, and unshare)")
+@pytest.mark.parametrize(("options", "cause"), [("size=4k,nr_inodes=2", "No space left"), ("ro", "Read-only")])
+def test_a_full_or_read_only_disk_is_said_and_the_ticks_go_on(tmp_path: Path, options: str, cause: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    flags = f"--dev --port 0 --zones 1 --spares 0 --world-size 512 --log-format json --state-dir {state}"
+    shard = f"{sys.executable} -m shard {flags} --dev-secret-file {tmp_path}/secret"
+    command = f"mount -t tmpfs -o {options} tmpfs {state} && {{ echo x > {state}/x; exec {shard}; }}"
+    if "size" in options:
+        command = command.replace("echo x", "head -c 4096 /dev/zero")
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", command], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            said: list[dict[str, Any]] = []
+            for line in process.stderr:
+                if line.startswith("{"):
+                    said.append(json.loads(line))
+                    if said[-1]["message"].startswith("checkpoint cannot be written"):
+                        break
+            assert cause in said[-1]["cause"]
+            assert said[-1]["dir"] == str(state)
+            time.sleep(2.5)
+            process.terminate()
+            said += [json.loads(line) for line in process.stderr if line.startswith("{")]
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    assert sum(record["level"] == "error" for record in said) == 1, "it is said once, not every second"
+    assert said[-1]["message"] == "stopped"
+    assert said[-1]["checkpoints_failed"] >= 3
+    assert said[-1]["checkpoints"] == 0
+    assert said[-1]["ticks"] > 40
+
+
+def test_a_directory_that_cannot_be_one_keeps_the_shard_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    flags = ["--dev", "--port", "0", "--dev-secret-file", str(tmp_path / "secret")]
+    done = subprocess.run(
+        [sys.executable, "-m", "shard", *flags, "--state-dir", str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--state-dir" in done.stderr
+
+
+def test_a_drained_shard_leaves_its_world_and_a_bad_file_is_a_fresh_start(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    flags = ["--zones", "1", "--spares", "0", "--world-size", "512", "--dev-secret-file", str(tmp_path / "secret")]
+    flags += ["--state-dir", str(state)]
+    with RunningShard(flags) as shard:
+        assert shard.stop() == 0
+    last_tick = shard.log[-1]["ticks"]
+    with RunningShard(flags) as shard:
+        assert shard.stop() == 0
+    [restored] = [record for record in shard.log if record["message"] == "checkpoint restored"]
+    assert restored["tick"] == last_tick
+    assert shard.log[-1]["ticks"] > last_tick
+    file = state / "checkpoint"
+    file.write_bytes(file.read_bytes()[:-100])
+    torn = file.read_bytes()
+    with RunningShard(flags) as shard:
+        assert shard.stop() == 0
+    [refused] = [record for record in shard.log if record["level"] == "error"]
+    assert "torn" in refused["reason"]
+    assert (state / refused["kept_as"]).read_bytes() == torn
+    assert file.exists()
