@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,11 @@ class MainTable(_Columns):
         self.player[slot] = player.encode()
         self.name[slot] = name.encode()
         self.vehicle[slot] = vehicle
+
+    def restore(self, slots: Slots, state: PlayerState, names: Collection[str]) -> None:
+        """Write the named columns of rows that are seated and that no zone owns; ``slots`` is (N,), ``state`` too."""
+        for name in names:
+            self._by_name[name][:, slots] = getattr(state, name)
 
     def rename(self, slot: int, name: str, vehicle: int) -> None:
         """The player of a slot is called and drives something else from now on."""

@@ -14,6 +14,7 @@ from setproctitle import setproctitle
 
 from ipc.block import BlockFault, remove_stale
 from ipc.layout import Geometry
+from shard.checkpoint import LEAP_MS
 from shard.chunk_stock import LazyStock, WholeStock
 from shard.clock import ServerClock
 from shard.config import Config, StartFault
@@ -21,12 +22,14 @@ from shard.denylist import DenyList
 from shard.evidence import EvidenceLog
 from shard.fleet import Fleet
 from shard.gateway import Gateway, listen, make_doors
+from shard.keeper import Keeper
 from shard.keys import KeyStore
 from shard.memory import Memory
 from shard.realm import Realm
 from shard.receipts import SigningKey, sign
 from shard.reception import HouseRules, Reception
 from shard.rounds import Rounds
+from shard.state_dir import StateDir, StateDirFault
 from shard.supervisor import Supervisor
 from shard.systemd import Notifier
 from shard.watching import Watching
@@ -55,6 +58,7 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
         log.warning("removed what a dead shard left", extra={"blocks": len(stale)})
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config))
+        state = stack.enter_context(closing(open_state(config))) if config.state_dir is not None else None
         land = _survey(config)
         try:
             world = prepare(land, config.world.hash, config.world_cache)
@@ -101,10 +105,12 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
             realm.races.sign = lambda receipt, now_ms: sign(receipt, receipts, now_ms / 1000.0, lifetime_s)
         log.info("receipts", extra={"key": receipts.describe() if receipts else "none: set SHARD_RECEIPT_SECRET"})
         with asyncio.Runner(loop_factory=Loop) as runner:
-            return runner.run(_serve(config, keys, realm, fleet, listener))
+            return runner.run(_serve(config, keys, realm, fleet, listener, state))
 
 
-async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, listener: socket.socket) -> int:
+async def _serve(
+    config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, listener: socket.socket, state: StateDir | None
+) -> int:
     """Tick and serve until told to stop or broken."""
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -114,7 +120,8 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
-    clock = ServerClock()
+    found = None if state is None else state.load(realm.world.hash, time.time() * 1000.0)
+    clock = ServerClock(0.0 if found is None else found.now_ms + LEAP_MS)
     doors = make_doors(config, loop)
     house = HouseRules(config.resume_s, config.max_queue, config.idle_minutes * 60.0)
     world = realm.memory.world
@@ -124,6 +131,9 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, deny, stock)
     realm.evacuated = reception.removed
     rounds = Rounds(reception)
+    keeper = None if state is None else Keeper(state, realm, reception)
+    if keeper is not None and found is not None:
+        keeper.bring_back(found)
     notifier = Notifier(os.environ)
 
     ready = False
@@ -131,6 +141,8 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     def ticked() -> None:
         nonlocal ready
         rounds.ticked()
+        if keeper is not None:
+            keeper.ticked(reception.now_s)
         if not ready and not realm.barrier.late():
             ready = True
             notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
@@ -166,6 +178,8 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
     try:
         await ticking
     except asyncio.CancelledError:
+        if keeper is not None:
+            keeper.close()
         handoffs = {f"handoff_{name}": value for name, value in realm.barrier.ledger.summary().items()}
         counts = {
             "ticks": realm.tick,
@@ -177,7 +191,8 @@ async def _serve(config: Config, keys: KeyStore, realm: Realm, fleet: Fleet, lis
             "gc_in_gaps": supervisor.garbage.in_gaps.count,
             "gc_longest_ms": round(supervisor.garbage.in_gaps.longest_ms, 2),
         }
-        log.info("stopped", extra={**counts, **handoffs, **realm.conduct.summary()})
+        checkpoints = {} if keeper is None else keeper.summary()
+        log.info("stopped", extra={**counts, **checkpoints, **handoffs, **realm.conduct.summary()})
         return 0
     except Exception:
         log.exception("the shard cannot go on")
@@ -191,6 +206,15 @@ def open_evidence(config: Config) -> EvidenceLog:
         return EvidenceLog(config.evidence, config.anticheat)
     except OSError as fault:
         raise StartFault(f"--evidence: {config.evidence}: {fault.strerror}") from None
+
+
+def open_state(config: Config) -> StateDir:
+    """The directory of checkpoints. Raises StartFault when it cannot be used."""
+    assert config.state_dir is not None, "ask for it with --state-dir"
+    try:
+        return StateDir(config.state_dir)
+    except StateDirFault as fault:
+        raise StartFault(f"--state-dir: {fault}") from None
 
 
 async def _see_out(config: Config, gateway: Gateway, reception: Reception) -> None:

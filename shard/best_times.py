@@ -44,6 +44,10 @@ class BestTimes:
         del lines[BEST_MAX:]
         return True
 
+    def all(self) -> dict[str, tuple[BestTime, ...]]:
+        """The lines of every route, best first."""
+        return {route: tuple(lines) for route, lines in self._lines.items() if lines}
+
     def of(self, route: str) -> tuple[BestTime, ...]:
         """The lines of a route, best first."""
         return tuple(self._lines.get(route, ()))

@@ -8,8 +8,9 @@ import time
 class ServerClock:
     """One per shard. NTP may step the host's clock as it likes; this one only runs."""
 
-    def __init__(self) -> None:
-        self._offset_ms = time.time() * 1000.0 - time.monotonic() * 1000.0
+    def __init__(self, not_before_ms: float = 0.0) -> None:
+        """``not_before_ms`` is the latest time that an earlier life of the shard may have told."""
+        self._offset_ms = max(time.time() * 1000.0, not_before_ms) - time.monotonic() * 1000.0
 
     def now_ms(self) -> float:
         """Server time."""

@@ -120,6 +120,8 @@ class Config:
     anticheat: Mode
     evidence: Path | None
     """Where verdicts of the anti-cheat are recorded."""
+    state_dir: Path | None
+    """Directory of checkpoints; None: a restart forgets everything."""
     anonymous: bool
     """Whether guests of Supabase's anonymous sign-in may play."""
     deny_file: Path | None
@@ -189,6 +191,7 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         drain_s=float(_integer(given["drain_seconds"], 0, 600)),
         anticheat=_choice(given["anticheat"], {mode: mode for mode in MODES}),
         evidence=_optional_path(given["evidence"]),
+        state_dir=_optional_path(given["state_dir"]),
         anonymous=_switch(given["anonymous"]),
         deny_file=_optional_path(given["deny_file"]),
         log_level=_choice(given["log_level"], LOG_LEVELS),

@@ -11,8 +11,7 @@ comes late is told the state, and whoever was away gets its receipt. A player wa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from ipc.control import Arm, Disarm, FalseStart, GateMissed, GatePassed, Implausible, Place, RaceEvent, Seat, WrongWay
@@ -42,9 +41,11 @@ from shard.race_events import (
     TellState,
 )
 from shard.race_mail import passing_of, places_of, receipt_of, result_of, state_of
+from shard.race_memory import LASTING, RaceMemory, kept
+from shard.race_record import Record
 from shard.racers import BEFORE_START, MINUTE_MS, RACE_ID_CHARS, SECOND_MS, Race, RaceCard
 from shard.receipts import Receipt
-from shared.messages import ErrorCode, Notice, NoticePayload, RacePlace, RaceState, ServerMessage
+from shared.messages import ErrorCode, Notice, NoticePayload, RaceState, ServerMessage
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.routes import Route
 
@@ -102,29 +103,6 @@ MayJoin: TypeAlias = Callable[[str, str], Refusal | None]
 """(player, route) -> why it may not join from where it is. The rule of race kiosks is put in here."""
 
 
-@dataclass(slots=True)
-class _Record:
-    """A race and what only the director knows of it."""
-
-    race: Race
-    route: Route
-    index: int
-    """Of the route, in zones."""
-    opener: str | None
-    seats: dict[Seat, str] = field(default_factory=dict)
-    """Of all who joined, while the race is not over: a late event may name somebody who is out already."""
-    watchers: dict[str, None] = field(default_factory=dict)
-    due_ms: float = inf
-    over_ms: float = inf
-    places: list[RacePlace] = field(default_factory=list)
-    receipts: dict[str, str] = field(default_factory=dict)
-    """By player; a finished race has one of each racer, maybe empty."""
-
-    @property
-    def audience(self) -> tuple[str, ...]:
-        return tuple({**self.race.racers, **self.watchers})
-
-
 class Director:
     """``now_ms`` is server time everywhere, and never goes back."""
 
@@ -154,8 +132,8 @@ class Director:
         self._opened = 0
         self._closed = False
         """The server drains."""
-        self._live: dict[int, _Record] = {}
-        self._kept: dict[int, _Record] = {}
+        self._live: dict[int, Record] = {}
+        self._kept: dict[int, Record] = {}
         """In the order in which they ended."""
         self._by_id: dict[str, int] = {}
         self._racing: dict[str, int] = {}
@@ -180,7 +158,7 @@ class Director:
             return refusal
         self._opened += 1
         race = Race(RaceCard.of(route, self._opened, self._vehicles, self.resume_ms), now_ms)
-        record = self._live[self._opened] = _Record(race, route, index, player, due_ms=due_ms(race))
+        record = self._live[self._opened] = Record(race, route, index, player, due_ms=due_ms(race))
         self._by_id[race.card.id] = self._opened
         self._changed[route.id] = None
         if player is not None:
@@ -342,6 +320,31 @@ class Director:
                 break
             del self._kept[number], self._by_id[record.race.card.id]
 
+    # --- over the death of the main process
+
+    def remember(self) -> RaceMemory:
+        """What the shard's next life needs."""
+        races = [kept(record.race, record.opener, record.seats) for record in self._live.values()]
+        return RaceMemory(self._opened, races)
+
+    def recall(self, memory: RaceMemory, now_ms: float) -> None:
+        """Before the first tick, with the players' cars back: go on, or cancel, as ``race_memory.py`` says."""
+        self._opened = memory.opened + RACES_MAX  # some may have been opened since, and told to players
+        for each in memory.races:
+            race, number = each.race, each.race.card.number
+            index, route = self._routes[race.card.route]
+            seats = {seat: player for player, seat in each.seats.items()}
+            record = self._live[number] = Record(race, route, index, each.opener, seats, due_ms=due_ms(race))
+            self._by_id[race.card.id] = number
+            self._racing |= {racer.player: number for racer in race.active()}
+            if race.phase not in LASTING:
+                self._apply(record, Drain(), now_ms)
+            for racer in record.race.active() if not record.race.over else ():
+                if self._seat(racer.player, record):
+                    self._apply(record, Away(racer.player), now_ms)
+                else:
+                    self._leave(record, racer.player, now_ms)
+
     # --- what is to be carried out
 
     def take_orders(self) -> list[Order]:
@@ -369,7 +372,7 @@ class Director:
     def _open_cards(self) -> list[RaceCard]:
         return [record.race.card for record in self._live.values() if record.race.phase == "open"]
 
-    def _find(self, race_id: str) -> _Record | None:
+    def _find(self, race_id: str) -> Record | None:
         number = self._by_id.get(race_id)
         return None if number is None else self._live.get(number) or self._kept[number]
 
@@ -383,7 +386,7 @@ class Director:
             return Refusal("not_allowed", f"this route is driven in a {route.entry.vehicle}: change vehicle first")
         return None if self.open_anywhere else self.may_join(player, route.id)
 
-    def _enlist(self, record: _Record, player: str, now_ms: float) -> None:
+    def _enlist(self, record: Record, player: str, now_ms: float) -> None:
         entrant = self._bodies.entrant(player)
         assert entrant is not None, "only who has a car is enlisted"
         number = record.race.card.number
@@ -393,20 +396,20 @@ class Director:
         record.seats[entrant.seat] = player
         self._apply(record, Join(player, entrant.name, entrant.vehicle), now_ms)
 
-    def _leave(self, record: _Record, player: str, now_ms: float) -> None:
+    def _leave(self, record: Record, player: str, now_ms: float) -> None:
         self._apply(record, Leave(player), now_ms)
         self._free(player, record)
         race = record.race
         if race.phase == "open" and not race.racers and record.opener is not None:
             self._apply(record, CloseList(), now_ms)  # nobody is left of those who wanted it
 
-    def _free(self, player: str, record: _Record) -> None:
+    def _free(self, player: str, record: Record) -> None:
         """The player may join another race."""
         if self._racing.get(player) == record.race.card.number:
             del self._racing[player]
             self._moved[player] = None
 
-    def _watch(self, player: str, record: _Record) -> None:
+    def _watch(self, player: str, record: Record) -> None:
         self._unwatch(player)
         self._watching[player] = record.race.card.number
         record.watchers[player] = None
@@ -421,13 +424,13 @@ class Director:
         if number is not None:
             self._apply(self._live[number], event, now_ms)
 
-    def _watermark_ms(self, record: _Record, now_ms: float) -> float:
+    def _watermark_ms(self, record: Record, now_ms: float) -> float:
         """The earliest of the last committed ticks of all zones that hold one of its racers."""
         entrants = ((self._bodies.entrant(player), seat) for seat, player in record.seats.items())
         slots = [seat[0] for entrant, seat in entrants if entrant is not None and entrant.seat == seat]
         return min((self._bodies.committed_ms(slot) for slot in slots), default=now_ms)
 
-    def _apply(self, record: _Record, event: Event, now_ms: float) -> None:
+    def _apply(self, record: Record, event: Event, now_ms: float) -> None:
         race, commands = reduce(record.race, event, now_ms)
         record.race = race
         if len(commands) != 1 or not isinstance(commands[0], TellPassing):
@@ -458,12 +461,12 @@ class Director:
         if race.over:
             self._shelve(record, now_ms)
 
-    def _seat(self, player: str, record: _Record) -> Seat | None:
+    def _seat(self, player: str, record: Record) -> Seat | None:
         """The car with which the player joined, if it still has it."""
         entrant = self._bodies.entrant(player)
         return entrant.seat if entrant is not None and record.seats.get(entrant.seat) == player else None
 
-    def _conclude(self, record: _Record, now_ms: float) -> None:
+    def _conclude(self, record: Record, now_ms: float) -> None:
         race = record.race
         placings = standings.final(race)
         record.places = places_of(placings)
@@ -478,7 +481,7 @@ class Director:
         if watchers:
             self._mail.append(Mail(watchers, result_of(race, record.places, "")))
 
-    def _shelve(self, record: _Record, now_ms: float) -> None:
+    def _shelve(self, record: Record, now_ms: float) -> None:
         number = record.race.card.number
         if number not in self._live:
             return

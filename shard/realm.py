@@ -107,6 +107,7 @@ class Realm:
         self.vehicles = {vehicle.name: index for index, vehicle in enumerate(self.land.vehicles)}
         """Vehicle classes of this world, by name; the first is the default."""
         self.zone_map = zone_map
+        self.period_ms = period_ms
         self.players_max = players_max
         self.memory = memory
         self.tick = 0
@@ -139,6 +140,33 @@ class Realm:
         """Told of each player whose zone could not be kept up with it."""
 
     # --- players
+
+    def bodies(self) -> list[Occupant]:
+        """Whoever has a body that has ticked and is not leaving."""
+        ticks = self.memory.table.committed("tick")
+        return [each for each in self._by_player.values() if not each.leaving and ticks[each.slot]]
+
+    def revive(self, entry: Entry, slot: int, generation: int, x: float, z: float) -> Occupant | None:
+        """Before the first tick: a player of the shard's last life has its body back, held; its row is fresh.
+
+        None: its slot or its vehicle is no more.
+        """
+        assert self.tick == 0, "nobody is revived in a world that runs"
+        if entry.vehicle not in self.vehicles or (seat := self._pool.claim(slot, generation)) is None:
+            return None
+        head, vehicle = self.memory.ring.rewind(slot), self.vehicles[entry.vehicle]
+        self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
+        occupant = Occupant(entry, *seat, _Nobody(), away=True)
+        self._by_player[entry.player] = self._by_slot[slot] = occupant
+        self.barrier.admit(seat, self.zone_map.zone_of_point(x, z))
+        return occupant
+
+    def number_on(self, tick: int, now_ms: float) -> None:
+        """Before the first tick: it is the one after ``tick``; to clients a restart is a gap in one row of numbers."""
+        assert self.tick == 0, "ticks are numbered already"
+        self.tick, self.now_ms = tick, now_ms
+        for desk in self.barrier.desks:
+            desk.committed = desk.shown = tick
 
     def has_room(self) -> bool:
         """Whether one more player may enter."""

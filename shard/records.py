@@ -26,6 +26,10 @@ class Records:
     def __len__(self) -> int:
         return len(self._scores)
 
+    def all(self) -> dict[str, tuple[float, float]]:
+        """Everybody's score and when they left, the oldest first."""
+        return dict(self._scores)
+
     def left(self, player: str, score: float, now_ms: float) -> None:
         """A body is gone; ``score`` is what its row held."""
         self._scores.pop(player, None)

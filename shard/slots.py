@@ -27,6 +27,16 @@ class SlotPool:
         self._generation[slot] = (self._generation[slot] + 1) & 0xFFFFFFFF
         return slot, Generation(self._generation[slot])
 
+    def claim(self, slot: int, generation: int) -> SeatOf | None:
+        """A certain slot, for a player who had it in the shard's last life; None when it is not free."""
+        for at, (_, free) in enumerate(self._free):
+            if free == slot:
+                del self._free[at]
+                self._used.add(free)
+                self._generation[free] = generation
+                return free, Generation(generation)
+        return None
+
     def give_back(self, slot: Slot, now_ms: float) -> None:
         """The slot's last player is gone from its zone; nobody gets the slot for SLOT_REST_MS."""
         self._used.remove(slot)

@@ -16,11 +16,11 @@ MAY_IMPORT = {
     "ipc": {"shared", "numpy", "msgspec", "psutil"},
     "zones": {"ipc", "shared", "numpy", "orjson", "setproctitle"},
     "shard": {
-        "msgspec",
         "zones",  # its entry point only, see below
         "ipc",
         "shared",
         "numpy",
+        "msgspec",  # checkpoints
         "orjson",
         "psutil",
         "setproctitle",
@@ -60,6 +60,7 @@ PURE = {
         "best_times",
         "bucket",
         "budget",
+        "checkpoint",
         "chunk_stock",
         "config",
         "director",
@@ -74,6 +75,8 @@ PURE = {
         "race",
         "race_events",
         "race_mail",
+        "race_memory",
+        "race_record",
         "racers",
         "receipts",
         "records",

@@ -75,3 +75,15 @@ def test_the_pool_is_a_queue_of_rested_slots(slots: int, steps: list[tuple[str, 
             pool.give_back(Slot(slot), now_ms)
             free.append((now_ms + SLOT_REST_MS, slot))
         assert pool.used == len(used)
+
+
+def test_a_claimed_slot_is_nobody_elses_and_its_generations_go_on() -> None:
+    pool = SlotPool(4)
+    assert pool.claim(2, 41) == (2, 41)
+    assert pool.claim(2, 42) is None
+    assert pool.claim(4, 1) is None
+    assert pool.used == 1
+    taken = [pool.take(0.0) for _ in range(4)]
+    assert [seat and seat[0] for seat in taken] == [0, 1, 3, None]
+    pool.give_back(Slot(2), 0.0)
+    assert pool.take(1e9) == (2, 42)
