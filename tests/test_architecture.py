@@ -33,7 +33,7 @@ MAY_IMPORT = {
 
 PURE = {
     "shared": {"*"},
-    "ipc": {"layout", "control"},
+    "ipc": {"layout", "control", "record"},
     "zones": {
         "anticheat",
         "border",
