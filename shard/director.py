@@ -145,6 +145,8 @@ class Director:
         self.resume_ms = resume_ms
         self.open_anywhere = open_anywhere
         self.may_join: MayJoin = lambda _player, _route: None
+        self.closed = False
+        """No race is opened for now: the shard is overloaded."""
         self.strays = 0
         """Events of zones about races or racers that are not here any more."""
         self._routes = {route.id: (index, route) for index, route in enumerate(routes)}
@@ -169,6 +171,8 @@ class Director:
         """Open a race and have the player join it; None: an operator opens it. Returns its id."""
         if route_id not in self._routes:
             return Refusal("unknown_race", f"no route {route_id[:RACE_ID_CHARS]!r}; routes: {', '.join(self._routes)}")
+        if self.closed:
+            return Refusal("rate_limited", "the server is overloaded: no races are opened for now, join one or wait")
         if len(self._live) >= RACES_MAX:
             return Refusal("rate_limited", f"{RACES_MAX} races are on: join one of them, or wait")
         index, route = self._routes[route_id]

@@ -22,6 +22,7 @@ from shard.memory import Memory
 from shard.race_desk import RaceCounter, kiosk_rule
 from shard.recorder import Recorder
 from shard.records import Records
+from shard.relief import Relief
 from shard.signals import Signals
 from shard.slots import SlotPool
 from shard.watching import Watching
@@ -124,6 +125,7 @@ class Realm:
         self.races = Director(self.land.routes, self, world.hash, vehicles=self.land.vehicles, best=self.attendant.desk)
         self.races.may_join = kiosk_rule(self.land.kiosks, self.where)
         self.attendant.desk.races = RaceCounter(self.races)
+        self.relief = Relief(self.fanout.watching, self.races)
         self._committed_ms = [0.0] * len(links)
         """Time of each zone's last committed tick."""
         self._pool = SlotPool(slots)
@@ -144,6 +146,8 @@ class Realm:
 
     def has_room(self) -> bool:
         """Whether one more player may enter."""
+        if self.relief.door_closed:
+            return False
         here = sum(not occupant.leaving for occupant in self._by_player.values())
         return here + len(self._waiting) < self.players_max
 
@@ -399,6 +403,7 @@ class Realm:
         self.races.step(self.now_ms)
         for route in self.races.take_changed():
             self.attendant.desk.races_changed(route)
+        self.relief.ticked(self.now_ms, len(self.barrier.late()), len(self.barrier.desks))
 
     def _seat_waiting(self) -> None:
         for player, (entry, client) in list(self._waiting.items()):

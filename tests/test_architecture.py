@@ -77,6 +77,7 @@ PURE = {
         "records",
         "restart",
         "session",
+        "shedding",
         "signals",
         "slots",
         "standings",
