@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from ipc.control import Reidentify
 from ipc.layout import SAMPLE
 from ipc.record import MAGIC, Committed, Header, Key, Piece, RecordFault, Sent, frame, pieces
 from scripts import replay as program
@@ -167,6 +168,36 @@ def test_a_takeover_is_replayed_as_well(tmp_path: Path) -> None:
     told, difference = replay(tmp_path)
     assert difference is None
     assert "3 take-overs" in told[0]
+
+
+def test_another_car_and_name_are_recorded_with_the_tick_that_tells_the_zone(tmp_path: Path) -> None:
+    with ShardStepper(2, SIZE_M, 8) as shard:
+        recorder = record(shard, tmp_path)
+        shard.enter(NAMES[0])
+        shard.step(3)
+        body = shard.body(NAMES[0])
+        shard.realm.barrier.command(Reidentify(body.slot, body.generation, "other", 2))
+        shard.step(3)
+        recorder.close()
+    [sent] = [
+        piece for piece in all_of(tmp_path) if isinstance(piece, Sent) and piece.tick.commands and piece.tick.tick > 3
+    ]
+    assert [(each.slot, each.name, each.vehicle) for each in sent.seated] == [(body.slot, b"other", 2)]
+    assert replay(tmp_path)[1] is None
+
+
+def test_each_sample_is_recorded_once(tmp_path: Path) -> None:
+    with ShardStepper(2, SIZE_M, 8) as shard:
+        recorder = record(shard, tmp_path)
+        shard.enter(NAMES[0])
+        shard.step(3)
+        for number in range(20):
+            shard.move(NAMES[0], 100.0 + number, 100.0)
+            shard.step(number % 3)
+        shard.step()
+        recorder.close()
+    records = b"".join(piece.samples.records for piece in all_of(tmp_path) if isinstance(piece, Sent | Key))
+    assert np.frombuffer(records, SAMPLE)["seq"].tolist() == list(range(1, 21))
 
 
 def test_dropped_samples_and_an_evacuation_are_replayed(tmp_path: Path) -> None:
