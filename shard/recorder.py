@@ -117,8 +117,10 @@ class Recorder:
         directory.mkdir(parents=True, exist_ok=True)
         static = directory / header.static
         if not static.exists():
-            with static.open("wb") as file:
+            unfinished = static.with_suffix(".tmp")
+            with unfinished.open("wb") as file:
                 np.savez(file, allow_pickle=False, **memory.world.static.columns())
+            unfinished.replace(static)
         self.dropped = 0
         """Pieces that are not in the recording."""
         self._table, self._ring = memory.table, memory.ring
