@@ -7,6 +7,7 @@ integers that wrap around: the same on every version of Python and numpy, and di
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ipc.control import Event, Seat, Tick
+from shared.constants import PLAYERS_MAX
 from shared.player_state import COLUMNS, PlayerState
 from shared.thresholds import Mode, Thresholds
 from shared.vehicles import VehicleClass
@@ -215,6 +217,7 @@ NOT_COMPARED: Final = frozenset({"cell"})
 """How a cell was split depends on what the zone remembers; a recording may begin in the middle."""
 
 
+@functools.cache
 def _odd(count: int) -> U64:
     """Fixed odd factors: splitmix64 of 1, 2, 3, ..."""
     mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -223,7 +226,7 @@ def _odd(count: int) -> U64:
     return (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)
 
 
-_OF_WORD: Final = _odd(WORDS)
+_OF_WORD: Final = _odd(WORDS).copy()
 for _name, _at, _size in _PLACES:
     if _name in NOT_COMPARED:
         _OF_WORD[_at : _at - (-_size // 8)] = 0
@@ -253,7 +256,7 @@ def unpack(words: U64) -> dict[str, Any]:
 
 def digest(words: U64, slots: NDArray[np.intp]) -> tuple[U64, U64]:
     """A digest per row (N,), and one per word over all rows (WORDS,)."""
-    of_slot = _odd(int(slots.max()) + 1)[slots] if len(slots) else np.empty(0, np.uint64)
+    of_slot = _odd(PLAYERS_MAX * 2)[slots]
     rows = (words * _OF_WORD).sum(axis=1, dtype=np.uint64)
     return rows, (words * of_slot[:, None]).sum(axis=0, dtype=np.uint64) * _COMPARED
 
