@@ -76,6 +76,13 @@ class InputWriter:
         """Samples of the slot that are written and not yet judged in a committed tick."""
         return (self._head[slot] - self._tail[slot]) & _COUNTER
 
+    def between(self, slots: NDArray[np.intp], ends: NDArray[np.uint32], counts: NDArray[np.uint32]) -> Any:
+        """The last ``counts`` (N,) samples of each slot before its counter ``ends`` (N,), slot by slot; a copy."""
+        which = np.repeat(np.arange(len(slots)), counts)
+        before = np.cumsum(counts) - counts
+        positions = (ends - counts)[which] + (np.arange(len(which)) - before[which]).astype(np.uint32)
+        return self._samples[slots[which], positions & _MASK]
+
     def evidence(self, slot: int) -> Any:
         """The last samples of a slot's present player that were judged in committed ticks, 64 at most, oldest first.
 

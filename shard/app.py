@@ -28,6 +28,7 @@ from shard.memory import Memory
 from shard.realm import Realm
 from shard.receipts import SigningKey, sign
 from shard.reception import HouseRules, Reception
+from shard.recorder import SEGMENT_BYTES, Recorder, header_of
 from shard.rounds import Rounds
 from shard.state_dir import StateDir, StateDirFault
 from shard.supervisor import Supervisor
@@ -98,6 +99,8 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
         if config.evidence is not None:
             evidence = realm.conduct.evidence = stack.enter_context(closing(open_evidence(config)))
             evidence.solids = memory.world.static.solids
+        if config.record is not None:
+            realm.recorder = stack.enter_context(closing(open_recorder(config, realm)))
         realm.races.resume_ms = config.resume_s * 1000.0
         realm.races.open_anywhere = config.dev
         if receipts is not None:
@@ -215,6 +218,25 @@ def open_state(config: Config) -> StateDir:
         return StateDir(config.state_dir)
     except StateDirFault as fault:
         raise StartFault(f"--state-dir: {fault}") from None
+
+
+def open_recorder(config: Config, realm: Realm) -> Recorder:
+    """The recording of all ticks. Raises StartFault when the directory cannot be written."""
+    assert config.record is not None, "ask for it with --record"
+    period_ms = 1000.0 / config.tick_hz
+    header = header_of(
+        realm.memory,
+        realm.world,
+        realm.zone_map,
+        realm.land.vehicles,
+        config.anticheat,
+        config.row_budget,
+        period_ms,
+    )
+    try:
+        return Recorder(config.record, header, realm.memory, segments_kept=config.record_mib * 2**20 // SEGMENT_BYTES)
+    except OSError as fault:
+        raise StartFault(f"--record: {config.record}: {fault.strerror}") from None
 
 
 async def _see_out(config: Config, gateway: Gateway, reception: Reception) -> None:

@@ -122,6 +122,10 @@ class Config:
     """Where verdicts of the anti-cheat are recorded."""
     state_dir: Path | None
     """Directory of checkpoints; None: a restart forgets everything."""
+    record: Path | None
+    """Directory into which all ticks are recorded."""
+    record_mib: int
+    """Most that a recording takes."""
     anonymous: bool
     """Whether guests of Supabase's anonymous sign-in may play."""
     deny_file: Path | None
@@ -192,6 +196,8 @@ def parse_config(argv: Sequence[str], env: Mapping[str, str], is_tty: bool = Fal
         anticheat=_choice(given["anticheat"], {mode: mode for mode in MODES}),
         evidence=_optional_path(given["evidence"]),
         state_dir=_optional_path(given["state_dir"]),
+        record=_optional_path(given["record"]),
+        record_mib=_integer(given["record_mib"], 128, 1024 * 1024),
         anonymous=_switch(given["anonymous"]),
         deny_file=_optional_path(given["deny_file"]),
         log_level=_choice(given["log_level"], LOG_LEVELS),

@@ -40,12 +40,12 @@ from shard.race_events import (
     TellPassing,
     TellState,
 )
-from shard.race_mail import passing_of, places_of, receipt_of, result_of, state_of
+from shard.race_mail import Mail, passing_of, places_of, receipt_of, result_of, state_of
 from shard.race_memory import LASTING, RaceMemory, kept
 from shard.race_record import Record
 from shard.racers import BEFORE_START, MINUTE_MS, RACE_ID_CHARS, SECOND_MS, Race, RaceCard
 from shard.receipts import Receipt
-from shared.messages import ErrorCode, Notice, NoticePayload, RaceState, ServerMessage
+from shared.messages import ErrorCode, Notice, NoticePayload, RaceState
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.routes import Route
 
@@ -70,14 +70,6 @@ class Refusal:
 
     code: ErrorCode
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """One message for these players; who is not connected misses it."""
-
-    players: tuple[str, ...]
-    message: ServerMessage
 
 
 class Bodies(Protocol):
@@ -123,6 +115,8 @@ class Director:
         self.resume_ms = resume_ms
         self.open_anywhere = open_anywhere
         self.may_join: MayJoin = lambda _player, _route: None
+        self.overloaded = False
+        """No race is opened for now: the shard is overloaded."""
         self.strays = 0
         """Events of zones about races or racers that are not here any more."""
         self._routes = {route.id: (index, route) for index, route in enumerate(routes)}
@@ -151,6 +145,8 @@ class Director:
             return Refusal("unknown_race", f"no route {route_id[:RACE_ID_CHARS]!r}; routes: {', '.join(self._routes)}")
         if self._closed:
             return Refusal("not_allowed", "the server restarts soon: no race begins any more")
+        if self.overloaded:
+            return Refusal("rate_limited", "the server is overloaded: no races are opened for now, join one or wait")
         if len(self._live) >= RACES_MAX:
             return Refusal("rate_limited", f"{RACES_MAX} races are on: join one of them, or wait")
         index, route = self._routes[route_id]

@@ -166,6 +166,15 @@ OPTIONS: Final = (
         "0: everybody in view in every tick",
     ),
     Option("size", "--max-players", "SHARD_MAX_PLAYERS", "N", str(PLAYERS_DEFAULT), f"slots, 1 to {PLAYERS_MAX}"),
+    Option("logs", "--record", "SHARD_RECORD", "DIR", "", "record all ticks there, for `python -m scripts.replay DIR`"),
+    Option(
+        "logs",
+        "--record-mib",
+        "SHARD_RECORD_MIB",
+        "MIB",
+        "512",
+        "most that a recording takes, 128 to 1048576; the oldest goes first",
+    ),
     Option("logs", "--log-level", "SHARD_LOG_LEVEL", "LEVEL", "info", f"one of: {', '.join(LOG_LEVELS)}"),
     Option("logs", "--log-format", "SHARD_LOG_FORMAT", "FORMAT", "auto", "text, json; auto is text on a terminal"),
     Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from shard.racers import OVER, Race, Racer
 from shard.receipts import Receipt, splits_for_receipt
@@ -15,8 +16,17 @@ from shared.messages import (
     RaceResultPayload,
     RaceState,
     RaceStatePayload,
+    ServerMessage,
 )
 from shared.messages import Racer as RacerRow
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message for these players; who is not connected misses it."""
+
+    players: tuple[str, ...]
+    message: ServerMessage
 
 
 def state_of(race: Race, re: int | None = None) -> RaceState:

@@ -20,7 +20,9 @@ from shard.director import Director, Entrant
 from shard.fanout import CellNews, Fanout, Socket
 from shard.memory import Memory
 from shard.race_desk import RaceCounter, kiosk_rule
+from shard.recorder import Recorder
 from shard.records import Records
+from shard.relief import Relief
 from shard.signals import Signals
 from shard.slots import SlotPool
 from shard.watching import Watching
@@ -120,9 +122,11 @@ class Realm:
         self.signals = Signals(self.fanout)
         self.attendant = Attendant(self, self.land)
         self.auditor = Auditor(memory.table) if audit else None
+        self.recorder: Recorder | None = None
         self.races = Director(self.land.routes, self, world.hash, vehicles=self.land.vehicles, best=self.attendant.desk)
         self.races.may_join = kiosk_rule(self.land.kiosks, self.where)
         self.attendant.desk.races = RaceCounter(self.races)
+        self.relief = Relief(self.fanout.watching, self.races)
         self._committed_ms = [0.0] * len(links)
         """Time of each zone's last committed tick."""
         self._pool = SlotPool(slots)
@@ -170,6 +174,8 @@ class Realm:
 
     def has_room(self) -> bool:
         """Whether one more player may enter."""
+        if self.relief.door_closed:
+            return False
         here = sum(not occupant.leaving for occupant in self._by_player.values())
         return here + len(self._waiting) < self.players_max
 
@@ -324,10 +330,14 @@ class Realm:
         """Start the next tick, whose time is ``now_ms`` on the schedule."""
         self.tick += 1
         self.now_ms = now_ms
+        if self.recorder is not None:
+            self.recorder.settle()
         self._seat_waiting()
         for order in self.races.take_orders():
             self.barrier.command(order)
         sent = self.barrier.begin(self.tick, now_ms)
+        if self.recorder is not None:
+            self.recorder.begun(self.tick, self.barrier.desks, sent)
         if self.auditor is not None:
             ticks = [(desk.zone, desk.outstanding) for desk in self.barrier.desks if desk.zone in sent]
             for audit in (self.auditor.sent, self.auditor.adopted):
@@ -341,6 +351,8 @@ class Realm:
         committed = self.barrier.commit(done)
         assert sent is not None, "the barrier takes no Done unasked"
         self._committed_ms[done.zone] = sent.now_ms
+        if self.recorder is not None:
+            self.recorder.committed(self.barrier.desks[done.zone], done)
         if self.auditor is not None:
             self.auditor.committed(self.barrier.desks[done.zone], done)
         for placed in committed.placed:
@@ -357,17 +369,26 @@ class Realm:
 
     def successor(self, zone: int) -> list[ToZone]:
         """What makes a new worker the zone; see Barrier."""
-        return self.barrier.successor(zone)
+        messages = self.barrier.successor(zone)
+        if self.recorder is not None:
+            self.recorder.assumed(zone, messages)
+        return messages
 
     def drop_samples(self, zone: int) -> int:
         """Drop what waits to be judged for the zone's players; returns how many samples that were."""
+        if self.recorder is not None:
+            self.recorder.settle()
         dropped = self.barrier.drop_samples(zone)
+        if self.recorder is not None:
+            self.recorder.dropped_samples(self.barrier.desks[zone].index)
         if self.auditor is not None:
             self.auditor.dropped(self.barrier.desks[zone].index)
         return dropped
 
     def evacuate(self, zone: int) -> int:
         """Take the zone's players out of the world, without its worker; returns how many. ``evacuated`` is told."""
+        if self.recorder is not None:
+            self.recorder.settle()
         freed = self.barrier.abandon(zone)
         if self.auditor is not None:
             self.auditor.abandoned(freed)
@@ -410,6 +431,7 @@ class Realm:
         self.races.step(self.now_ms)
         for route in self.races.take_changed():
             self.attendant.desk.races_changed(route)
+        self.relief.ticked(self.now_ms, len(self.barrier.late()), len(self.barrier.desks))
 
     def _seat_waiting(self) -> None:
         for player, (entry, client) in list(self._waiting.items()):

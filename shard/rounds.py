@@ -46,6 +46,10 @@ class Rounds:
         removed, reception.realm.removed = reception.realm.removed, []
         for player in removed:
             self._remove(player, Close(CloseCode.REMOVED, "removed", "your car moved as no car can, again and again"))
+        for news in reception.realm.relief.take_news():
+            for guest in reception.guests.values():
+                if guest.peer is not None:
+                    guest.peer.send(Notice(news))
         if push := reception.roster.push(now_s):
             self._push(push)
         if now_s - self._round_s >= ROUND_S:

@@ -74,6 +74,7 @@ class Supervisor:
         if self._clock.now_ms() - due_ms <= self._period_ms:
             return due_ms
         self.reanchored += 1
+        self._realm.relief.behind = True
         log.warning("main stood still", extra={"late_ms": round(self._clock.now_ms() - due_ms, 1)})
         return self._clock.now_ms()
 
@@ -88,7 +89,9 @@ class Supervisor:
 
     def _begin(self, due_ms: float) -> None:
         self._all_in.clear()
-        self.lateness[int(max(self._clock.now_ms() - due_ms, 0.0))] += 1
+        late_ms = max(self._clock.now_ms() - due_ms, 0.0)
+        self.lateness[int(late_ms)] += 1
+        self._realm.relief.behind |= late_ms >= self._period_ms
         self._realm.begin_tick(due_ms)
 
     async def _wait_done(self, deadline_ms: float) -> None:

@@ -100,6 +100,8 @@ class Watching:
         self.tree = QuadTree(cells_per_side)
         self.view_radius_m = view_radius_m
         self.row_budget = row_budget
+        self._in_turns_above = row_budget
+        """Rows of one cell that its zone tells at once: the budget that zones were started with."""
         self.computed = 0
         """Watches made so far."""
         self._reach = -int(-view_radius_m // CELL_M)
@@ -123,6 +125,16 @@ class Watching:
         """Per root: cells within reach are split or hold more than the budget, so counts matter."""
         self._turn = 0
         self._recounted = 0
+
+    def set_row_budget(self, rows: int) -> None:
+        """Have another budget from now on; not 0, and not where there was none. All watches are made anew."""
+        if rows != self.row_budget:
+            assert rows, "zones tell rows at rates, or they do not"
+            assert self.row_budget, "zones tell rows at rates, or they do not"
+            self.row_budget = rows
+            self._watches.clear()
+            self._recounted = self._turn - RECOUNT_TICKS
+            self._version += 1
 
     # --- what zones show
 
@@ -255,7 +267,7 @@ class Watching:
                 tier = SHORTENED
                 kept = max(int(np.searchsorted(cost, mean, side="right")), 1)
                 cells, members, period = cells[:kept], members[:kept], period[:kept]
-            if members[0] > budget:
+            if members[0] > self._in_turns_above:
                 tier = IN_TURNS
         near, middle, far = (tuple(cells[period == ticks].tolist()) for ticks in (1, 2, 4))
         return Watch(home, near, middle, far, tier, int(members.sum()))

@@ -34,7 +34,7 @@ MAY_IMPORT = {
 
 PURE = {
     "shared": {"*"},
-    "ipc": {"layout", "control"},
+    "ipc": {"layout", "control", "record"},
     "zones": {
         "anticheat",
         "border",
@@ -82,6 +82,7 @@ PURE = {
         "records",
         "restart",
         "session",
+        "shedding",
         "signals",
         "slots",
         "standings",

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.chaos import Chaos, Fault
-from tests.fault_proxy import HELD_BYTES_MAX, FaultProxy, Weather
+from scripts.fault_plan import Chaos, Fault
+from scripts.fault_proxy import HELD_BYTES_MAX, FaultProxy, Weather
 
 PATIENCE_S = 20.0
 

@@ -16,11 +16,11 @@ import pytest
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.report import table
 from scripts.bots.tally import Tally
+from scripts.fault_plan import Chaos
+from scripts.fault_proxy import FaultProxy, Weather
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard
 from shard.auth import PLAYER_ROLE
-from tests.chaos import Chaos
-from tests.fault_proxy import FaultProxy, Weather
 
 BOTS = int(os.environ.get("BAD_LINES_BOTS", "30"))
 SECONDS = float(os.environ.get("BAD_LINES_SECONDS", "12"))

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from scripts.replay import replay
 from scripts.running_shard import RunningShard
 
 BOTS = int(os.environ.get("ZONE_DEATHS_BOTS", "40"))
@@ -174,3 +175,26 @@ def test_a_shard_without_spares_gets_its_zones_back_as_well(flags: list[str]) ->
             shard.wait_for("zone is back")
         assert shard.stop() == 0
     assert len(said(shard, "zone lost")) == 4
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_a_recording_of_killed_zones_comes_out_equal(flags: list[str], tmp_path: Path) -> None:
+    killed = 0
+    with RunningShard([*flags, "--spares", "2", "--record", str(tmp_path / "record")]) as shard:
+
+        def kill(at_s: float) -> None:
+            nonlocal killed
+            zones = children(shard, "shard: zone")
+            if killed < at_s / 1.5 and len(zones) == 4 and children(shard, "shard: spare"):
+                zones[killed % 4].kill()
+                killed += 1
+
+        result = drive(shard, tmp_path / "secret", kill)
+        assert shard.stop() == 0
+        assert not said(shard, "the recording has gaps: the disk did not keep up")
+    assert killed >= 3
+    assert result["disconnects"] == {}
+    told, difference = replay(tmp_path / "record")
+    print(told, difference)
+    assert difference is None
+    assert f"{killed} take-overs" in told[0]

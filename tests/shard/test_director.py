@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ipc.control import Arm, Disarm, FalseStart, GateMissed, GatePassed, Implausible, Place, Seat, WrongWay
 from shard import director as director_module
-from shard.director import KEEP_MS, RACES_MAX, Director, Entrant, Mail, Refusal
+from shard.director import KEEP_MS, RACES_MAX, Director, Entrant, Refusal
 from shard.race import COUNTDOWN_MS, SETTLE_MS
+from shard.race_mail import Mail
 from shard.receipts import Receipt
 from shared.messages import Notice, RaceGate, RaceResult, RaceState, RaceStatePayload
 from shared.world.land import Land

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias, cast
 
-from tests.chaos import Chaos, Fault
+from scripts.fault_plan import Chaos, Fault
 
 HELD_BYTES_MAX: Final = 256 * 1024
 """Bytes of one direction that wait in the proxy; beyond, the sender is not read: a window, as TCP has one."""
