@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shard.chunk_stock import GROUP, LazyStock, WholeStock
-from shard.wsframe import text_frame
+from shard.access.wsframe import text_frame
+from shard.land.chunk_stock import GROUP, LazyStock, WholeStock
 from shared.world.chunks import encode, frame, make_chunks
 from shared.world.land import Land
 from shared.world.solids import Solids

@@ -19,7 +19,7 @@ import numpy as np
 from ipc import layout
 from ipc.block import PREFIX, SHM_DIR, BlockFault, attach_as_observer
 from ipc.cell_arena import CellReader
-from shard.watching import IN_TURNS, SHORTENED, SLOWED, Watching
+from shard.views.watching import IN_TURNS, SHORTENED, SLOWED, Watching
 from shared.cells import CellPage
 from shared.constants import CELL_M, FLAG_AWAY
 from shared.ids import NO_ZONE

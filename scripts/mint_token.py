@@ -18,8 +18,8 @@ from typing import NoReturn
 
 import jwt
 
-from shard.auth import PLAYER_ROLE, KeyFault, KeyPools, load_keys
-from shard.dev_secret import read_or_create
+from shard.access.auth import PLAYER_ROLE, KeyFault, KeyPools, load_keys
+from shard.access.dev_secret import read_or_create
 
 LOCAL_ISSUER = "http://127.0.0.1:54321/auth/v1"
 """Issuer of Supabase's local stack; used where none is configured and the shard checks none."""

@@ -39,8 +39,8 @@ from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard, ShardFailed
-from shard.auth import PLAYER_ROLE
-from shard.receipts import Expected, ReceiptFault, VerifyingKey, verify
+from shard.access.auth import PLAYER_ROLE
+from shard.races.receipts import Expected, ReceiptFault, VerifyingKey, verify
 from shared.messages import CloseCode
 from shared.world.land import Land
 from shared.world.routes import Route

@@ -44,7 +44,7 @@ from ipc.record import (
     unpack,
 )
 from ipc.world_table import ZoneTable
-from shard.recorder import segments
+from shard.fleet.recorder import segments
 from shared.constants import RING_ENTRIES
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap

@@ -25,8 +25,8 @@ from pathlib import Path
 import psutil
 
 from ipc.layout import Geometry
-from shard.fleet import Fleet, Standing, Worker
-from shard.memory import Memory
+from shard.fleet.fleet import Fleet, Standing, Worker
+from shard.fleet.memory import Memory
 from shard.realm import Client, Entry, Realm
 from shared.messages import MovePayload, PlacedPayload, ServerMessage
 from shared.vehicles import VEHICLES

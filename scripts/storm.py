@@ -26,7 +26,7 @@ from websockets.exceptions import InvalidHandshake
 from scripts.bots.connection import BotConnection
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard
-from shard.auth import PLAYER_ROLE
+from shard.access.auth import PLAYER_ROLE
 from shared.messages import Auth, AuthPayload, Error, Welcome, decode_server, encode
 
 SETTLE_S = 3.0

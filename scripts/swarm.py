@@ -33,8 +33,8 @@ from scripts.bots.report import table
 from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
-from shard.auth import KeyFault, KeyPools, load_keys
-from shard.dev_secret import read_or_create
+from shard.access.auth import KeyFault, KeyPools, load_keys
+from shard.access.dev_secret import read_or_create
 from shared.constants import VIEW_RADIUS_M
 from shared.world.land import Land
 from shared.world.routes import Route

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from shard.auth import KeyFault, check_secret
-from shard.receipt_key import choose_receipt_key, dev_receipt_file
-from shard.receipts import Expected, ReceiptFault, VerifyingKey, parse_public_key, verify
+from shard.access.auth import KeyFault, check_secret
+from shard.races.receipt_key import choose_receipt_key, dev_receipt_file
+from shard.races.receipts import Expected, ReceiptFault, VerifyingKey, parse_public_key, verify
 
 DEV_SECRET_FILE = ".dev-secret"
 

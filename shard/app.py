@@ -14,28 +14,28 @@ from setproctitle import setproctitle
 
 from ipc.block import BlockFault, remove_stale
 from ipc.layout import Geometry
-from shard.checkpoint import LEAP_MS
-from shard.chunk_stock import LazyStock, WholeStock
+from shard.access.denylist import DenyList
+from shard.access.gateway import Gateway, listen, make_doors
+from shard.access.keys import KeyStore
 from shard.clock import ServerClock
+from shard.conduct.evidence import EvidenceLog
 from shard.config import Config, StartFault
-from shard.denylist import DenyList
-from shard.evidence import EvidenceLog
-from shard.fleet import Fleet
-from shard.gateway import Gateway, listen, make_doors
-from shard.keeper import Keeper
-from shard.keys import KeyStore
-from shard.memory import Memory
+from shard.fleet.fleet import Fleet
+from shard.fleet.memory import Memory
+from shard.fleet.recorder import SEGMENT_BYTES, Recorder, header_of
+from shard.fleet.supervisor import Supervisor
+from shard.fleet.zone_handle import ZoneLost
+from shard.land.chunk_stock import LazyStock, WholeStock
+from shard.land.world_store import prepare
+from shard.players.reception import HouseRules, Reception
+from shard.players.rounds import Rounds
+from shard.races.receipts import SigningKey, sign
 from shard.realm import Realm
-from shard.receipts import SigningKey, sign
-from shard.reception import HouseRules, Reception
-from shard.recorder import SEGMENT_BYTES, Recorder, header_of
-from shard.rounds import Rounds
-from shard.state_dir import StateDir, StateDirFault
-from shard.supervisor import Supervisor
+from shard.state.checkpoint import LEAP_MS
+from shard.state.keeper import Keeper
+from shard.state.state_dir import StateDir, StateDirFault
 from shard.systemd import Notifier
-from shard.watching import Watching
-from shard.world_store import prepare
-from shard.zone_handle import ZoneLost
+from shard.views.watching import Watching
 from shared.constants import CELL_M
 from shared.world.land import Land, land_of
 from shared.world.survey import survey

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shard import logs
-from shard.auth import KeyFault, load_keys
+from shard.access.auth import KeyFault, load_keys
+from shard.access.dev_secret import read_or_create
+from shard.access.key_set import key_set_address
+from shard.access.keys import KeyStore
 from shard.config import Config, ConfigFault, StartFault, parse_config
-from shard.dev_secret import read_or_create
-from shard.key_set import key_set_address
-from shard.keys import KeyStore
-from shard.receipt_key import choose_receipt_key
+from shard.races.receipt_key import choose_receipt_key
 
 EXIT_NOT_STARTED = 2
 """Bad settings, bad keys, or a machine that cannot run them: a restart alone does not help. argparse uses it, too."""

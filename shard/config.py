@@ -1,7 +1,7 @@
 """Every setting of the shard, read once at start: flags over environment over defaults.
 
 Arguments and environment come in, a frozen Config or a ConfigFault comes out; nothing else is read. To add a setting:
-a row in ``options.py``, a field in Config, a line in parse_config. Keys and secrets are no settings: ``shard/auth.py``.
+a row in ``options.py``, a field in Config, a line in parse_config. Keys and secrets are no settings: ``auth.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from shard.admission import Network, parse_proxy
+from shard.access.admission import Network, parse_proxy
 from shard.options import (
     DEFAULT_SEED,
     LOG_LEVELS,

@@ -5,7 +5,7 @@ What happened is the message, which is constant; with what goes into ``extra``::
     log.warning("zone late", extra={"zone": 3, "late_ms": 71.5})
 
     12:31:07.250 WARNING shard.supervisor: zone late  zone=3 late_ms=71.5
-    {"time":"2026-11-22T12:31:07.250Z","level":"warning","logger":"shard.supervisor","message":"zone late","zone":3,...}
+    {"time":"2026-11-22T12:31:07.250Z","level":"warning","logger":"shard.app","message":"zone late","zone":3,...}
 """
 
 from __future__ import annotations

@@ -12,20 +12,20 @@ from math import nan
 from typing import Protocol
 
 from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags, ToZone
-from shard.attendant import Attendant
-from shard.audit import Auditor
-from shard.barrier import Barrier, ZoneDesk, ZoneLink
-from shard.conduct import Conduct
-from shard.director import Director, Entrant
-from shard.fanout import CellNews, Fanout, Socket
-from shard.memory import Memory
-from shard.race_desk import RaceCounter, kiosk_rule
-from shard.recorder import Recorder
-from shard.records import Records
-from shard.relief import Relief
-from shard.signals import Signals
-from shard.slots import SlotPool
-from shard.watching import Watching
+from shard.conduct.conduct import Conduct
+from shard.conduct.records import Records
+from shard.fleet.audit import Auditor
+from shard.fleet.barrier import Barrier, ZoneDesk, ZoneLink
+from shard.fleet.memory import Memory
+from shard.fleet.recorder import Recorder
+from shard.fleet.relief import Relief
+from shard.fleet.slots import SlotPool
+from shard.land.attendant import Attendant
+from shard.land.signals import Signals
+from shard.races.director import Director, Entrant
+from shard.races.race_desk import RaceCounter, kiosk_rule
+from shard.views.fanout import CellNews, Fanout, Socket
+from shard.views.watching import Watching
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST
 from shared.ids import NO_ZONE, Generation, Slot
 from shared.messages import MovePayload, PlacedPayload, PlacedReason, ServerMessage, SignalKind

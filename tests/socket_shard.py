@@ -12,14 +12,14 @@ from uuid import UUID
 from websockets.asyncio.client import ClientConnection, connect
 
 from scripts.mint_token import mint
-from shard.auth import load_keys
+from shard.access.auth import load_keys
+from shard.access.denylist import DenyList
+from shard.access.gateway import Gateway, listen, make_doors
+from shard.access.keys import KeyStore
 from shard.clock import ServerClock
 from shard.config import parse_config
-from shard.denylist import DenyList
-from shard.gateway import Gateway, listen, make_doors
-from shard.keys import KeyStore
-from shard.reception import HouseRules, Reception
-from shard.rounds import Rounds
+from shard.players.reception import HouseRules, Reception
+from shard.players.rounds import Rounds
 from shared.messages import (
     Auth,
     AuthPayload,

@@ -18,10 +18,10 @@ from ipc.input_ring import InputReader
 from ipc.layout import Geometry
 from ipc.world_block import columns_of
 from ipc.world_table import ZoneTable
-from shard.fleet import Fleet, Worker
-from shard.memory import Memory
+from shard.fleet.fleet import Fleet, Worker
+from shard.fleet.memory import Memory
 from shard.realm import Entry, Occupant, Realm
-from shard.watching import Watching
+from shard.views.watching import Watching
 from shared.constants import CELL_M
 from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server
 from shared.player_state import BORDER_COLUMNS, COLUMNS

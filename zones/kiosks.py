@@ -1,7 +1,7 @@
 """Who may use a kiosk now: judged by the zone, because only it knows where the car is once this tick's samples count.
 
 Judged is what the zone knows of one player: connected, not racing, near, slow, and not again at once. Whether the kiosk
-exists, what may be done there, and what players share is main's affair (``shard/kiosks.py``).
+exists, what may be done there, and what players share is main's affair (``shard/land/kiosks.py``).
 
 Position and speed are those of the last accepted sample, after the samples of the tick: who has driven up and stopped
 before it asked is judged where it stopped. Nothing is added for the way of the messages: within the limits a car moves

@@ -18,11 +18,11 @@ from ipc.input_ring import InputReader, InputWriter
 from ipc.world_table import MainTable, ZoneTable
 from scripts.benches import writes
 from scripts.benches.timing import Timing, spread
-from shard.director import Director, Entrant
-from shard.fanout import CellNews, Fanout
-from shard.memory import Memory
-from shard.race import COUNTDOWN_MS
-from shard.watching import Watching
+from shard.fleet.memory import Memory
+from shard.races.director import Director, Entrant
+from shard.races.race import COUNTDOWN_MS
+from shard.views.fanout import CellNews, Fanout
+from shard.views.watching import Watching
 from shared import player_state
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode

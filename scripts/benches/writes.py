@@ -1,4 +1,4 @@
-"""Ways to write a shared frame to many sockets, timed in turns: what ``shard/connection.py`` does, and the others."""
+"""Ways to write a shared frame to many sockets, timed in turns: what ``connection.py`` does, and the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from scripts.benches.timing import Timing, spread
-from shard.wsframe import text_frame
+from shard.access.wsframe import text_frame
 
 SOCKETS = 64
 ROUNDS = 60

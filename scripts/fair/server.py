@@ -14,7 +14,7 @@ from ipc.control import Command, PlacedAt, Seat, Tick
 from scripts.fair import verdicts
 from scripts.fair.front import Front
 from scripts.fair.verdicts import Verdict
-from shard.leniency import Leniency
+from shard.conduct.leniency import Leniency
 from shared.player_state import F64, U8, PlayerState, fresh
 from shared.vehicles import VEHICLES, VehicleClass
 from shared.world.static_world import StaticWorld

@@ -35,7 +35,7 @@ ChunkIndex: TypeAlias = Annotated[int, Meta(ge=0, le=1023, description="floor(me
 
 
 class State(enum.StrEnum):
-    """Where a session stands. ``shard/session.py`` holds the transitions."""
+    """Where a session stands. ``shard/players/session.py`` holds the transitions."""
 
     CONNECTING = "connecting"
     LOBBY = "lobby"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shard.fanout import CellNews, Fanout
-from shard.watching import Watching
+from shard.views.fanout import CellNews, Fanout
+from shard.views.watching import Watching
 from shared.cells import CellPage
 from shared.constants import CELL_M
 from tests.cell_forms import plain_cell

@@ -13,8 +13,8 @@ from unittest import mock
 import pytest
 from websockets.frames import Frame, Opcode
 
-from shard.budget import Allowance
-from shard.connection import Connection
+from shard.access.budget import Allowance
+from shard.access.connection import Connection
 from shared.constants import RING_PENDING_MAX
 from shared.messages import Error, Presence, Snapshot, decode_server
 from tests.socket_shard import SocketClient, SocketShard

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm
 
 from scripts.mint_token import LOCAL_ISSUER
-from shard.auth import PLAYER_ROLE
+from shard.access.auth import PLAYER_ROLE
 
 Mode: TypeAlias = Literal[
     "serve",  # the key set

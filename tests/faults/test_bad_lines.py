@@ -20,7 +20,7 @@ from scripts.fault_plan import Chaos
 from scripts.fault_proxy import FaultProxy, Weather
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard
-from shard.auth import PLAYER_ROLE
+from shard.access.auth import PLAYER_ROLE
 
 BOTS = int(os.environ.get("BAD_LINES_BOTS", "30"))
 SECONDS = float(os.environ.get("BAD_LINES_SECONDS", "12"))

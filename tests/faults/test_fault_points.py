@@ -14,10 +14,10 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from shard import fleet as fleet_module
-from shard.fleet import Fleet
-from shard.restart import FAILED_STARTS_MAX, Sacrifice
-from shard.zone_handle import ZoneHandle, ZoneLost
+from shard.fleet import fleet as fleet_module
+from shard.fleet.fleet import Fleet
+from shard.fleet.restart import FAILED_STARTS_MAX, Sacrifice
+from shard.fleet.zone_handle import ZoneHandle, ZoneLost
 from tests.stepper import ShardStepper, SpawnedZone
 from zones.fault_point import FaultPoint, FaultStep
 from zones.worker import ZoneSpec
@@ -256,7 +256,7 @@ def test_when_no_process_can_be_started_the_fleet_gives_up_and_says_why(monkeypa
     def refuse(spec: ZoneSpec) -> ZoneHandle:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("shard.restart.FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("shard.fleet.restart.FIRST_PAUSE_S", 0.0)
     with ShardStepper(1, SIZE_M, 4, zones_in="process", spares=0) as shard:
         shard.step()
         monkeypatch.setattr(fleet_module, "ZoneHandle", refuse)
@@ -268,7 +268,7 @@ def test_when_no_process_can_be_started_the_fleet_gives_up_and_says_why(monkeypa
 
 
 def test_workers_that_die_before_they_are_ready_are_failed_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shard.restart.FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("shard.fleet.restart.FIRST_PAUSE_S", 0.0)
     with ShardStepper(1, SIZE_M, 4, zones_in="process", spares=0) as shard:
         shard.step()
         assert shard.fleet is not None

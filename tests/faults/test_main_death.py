@@ -27,7 +27,7 @@ from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard
-from shard.auth import PLAYER_ROLE
+from shard.access.auth import PLAYER_ROLE
 from shared.messages import PlacedPayload
 from shared.vehicles import VEHICLES
 

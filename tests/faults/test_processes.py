@@ -16,7 +16,7 @@ import pytest
 from ipc import layout
 from scripts.running_shard import RunningShard, ShardFailed
 from shard.config import Config
-from shard.memory import kinds
+from shard.fleet.memory import kinds
 
 SHM = Path("/dev/shm")
 

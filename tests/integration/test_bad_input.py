@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from shard.connection import Connection
+from shard.access.connection import Connection
 from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import CloseCode, Error, Leave, Lobby, Snapshot, decode_server, encode
 from tests.socket_shard import SocketClient, SocketShard

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from websockets.asyncio.client import connect
 
-from shard.connection import CHUNKS_UNSENT_BYTES_MAX, Connection
-from shard.streaming import REACH_CHUNKS, SLICE_BYTES
+from shard.access.connection import CHUNKS_UNSENT_BYTES_MAX, Connection
+from shard.land.streaming import REACH_CHUNKS, SLICE_BYTES
 from shared.messages import (
     Auth,
     AuthPayload,

@@ -17,7 +17,7 @@ from scripts.bots.fleet import Fleet, FleetSpec
 from scripts.bots.racer import Conduct
 from scripts.mint_token import LOCAL_ISSUER, mint
 from scripts.running_shard import RunningShard
-from shard.auth import PLAYER_ROLE
+from shard.access.auth import PLAYER_ROLE
 from shared.messages import Auth, AuthPayload, Lobby, Notice, decode_server, encode
 from shared.world.land import Land
 from shared.world.world_file import load_preset

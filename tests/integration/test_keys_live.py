@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from shard.auth import KeyPools, load_keys
-from shard.key_set import fetch_key_set, key_set_address
-from shard.keys import KeyStore
+from shard.access.auth import KeyPools, load_keys
+from shard.access.key_set import fetch_key_set, key_set_address
+from shard.access.keys import KeyStore
 from shared.messages import Auth, AuthPayload, CloseCode, Error, Lobby, ServerMessage, Welcome
 from tests.fakes.key_server import KeyServer, Mode, SigningKey
 from tests.socket_shard import SECRET, SocketClient, SocketShard, player_id, token

@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from shard import connection as connection_module
-from shard.connection import RELIABLE_BYTES_MAX, Connection
+from shard.access import connection as connection_module
+from shard.access.connection import RELIABLE_BYTES_MAX, Connection
 from shared.messages import Auth, AuthPayload, CloseCode, Error, Notice, Ping, PingPayload, decode_server, encode
 from tests.socket_shard import SocketClient, SocketShard, token
 
@@ -142,7 +142,7 @@ def test_the_origin_list_is_compared_exactly(origin: str | None, admitted: bool)
 
 def test_who_says_nothing_is_closed_and_half_a_handshake_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "AUTH_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("shard.gateway.OPEN_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("shard.access.gateway.OPEN_TIMEOUT_S", 0.3)
 
     async def scenario(shard: SocketShard) -> None:
         half = []

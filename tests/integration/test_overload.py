@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from shard.shedding import Load, Shed
+from shard.fleet.shedding import Load, Shed
 from shared.messages import Enter, EnterPayload, Notice, Placed, Queued, ServerMessage, Snapshot
 from tests.socket_shard import SocketClient, SocketShard
 

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.bots.race_book import RaceBook
 from scripts.bots.racer import Conduct, Racer
-from shard.director import Director
+from shard.races.director import Director
 from shared.messages import MovePayload, PlacedPayload
 from shared.world.land import Land
 from shared.world.static_world import StaticWorld

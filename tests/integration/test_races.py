@@ -17,10 +17,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from ipc.control import Done, GatePassed, RaceEvent, ToMain
-from shard.denylist import DenyList
-from shard.director import Director
-from shard.receipts import Expected, SigningKey, sign, verify
-from shard.rounds import EXPIRY_GRACE_S, EXPIRY_NOTICE_S
+from shard.access.denylist import DenyList
+from shard.players.rounds import EXPIRY_GRACE_S, EXPIRY_NOTICE_S
+from shard.races.director import Director
+from shard.races.receipts import Expected, SigningKey, sign, verify
 from shared.messages import (
     Auth,
     AuthPayload,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from shard.leniency import Leniency
+from shard.conduct.leniency import Leniency
 from shared.messages import CloseCode, Error, Placed, ServerMessage
 from tests.socket_shard import SocketClient, SocketShard, player_id
 

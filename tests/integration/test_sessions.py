@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from shard.reception import TAKEOVERS_PER_MINUTE, HouseRules
+from shard.players.reception import TAKEOVERS_PER_MINUTE, HouseRules
 from shared.constants import FLAG_AWAY, FLAG_GHOST
 from shared.messages import (
     Auth,

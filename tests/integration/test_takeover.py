@@ -243,7 +243,7 @@ def test_a_car_handed_off_by_a_zone_that_dies_stays_in_sight() -> None:
 
 
 def test_a_zone_of_thousands_is_assumed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shard.barrier.ASSUMED_MAX", 5)
+    monkeypatch.setattr("shard.fleet.barrier.ASSUMED_MAX", 5)
     with ShardStepper(zones=1, size_m=256) as shard:
         for number in range(13):
             shard.enter(f"player-{number}", keep=False)

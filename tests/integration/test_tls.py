@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from shard.access.gateway import tls_context
 from shard.config import ConfigFault, StartFault, parse_config
-from shard.gateway import tls_context
 from tests.fakes.key_server import make_certificate
 from tests.socket_shard import SocketClient, SocketShard
 

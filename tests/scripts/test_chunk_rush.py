@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.chunk_rush import BURST_CHUNKS, _squares, main
-from shard.streaming import Terms
+from shard.land.streaming import Terms
 from shared.world.world import World
 
 

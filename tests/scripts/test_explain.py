@@ -11,8 +11,8 @@ import pytest
 
 from ipc.block import SHM_DIR
 from scripts.explain import Facts, explain
-from shard.standing import write_standing
-from shard.watching import IN_TURNS, SHORTENED, SLOWED
+from shard.views.standing import write_standing
+from shard.views.watching import IN_TURNS, SHORTENED, SLOWED
 from tests.stepper import Recorder, ShardStepper
 
 SEEN = Facts(

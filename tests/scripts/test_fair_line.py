@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ipc.layout import SAMPLE
 from scripts.fair.front import Front, thin
 from scripts.fair.line import SWING_MS, Alarms, Line, Wire
-from shard.bucket import Bucket
-from shard.budget import RATES
+from shard.access.bucket import Bucket
+from shard.access.budget import RATES
 from shared.constants import RING_PENDING_MAX, ROUNDS_MAX
 
 START_MS = 1.75e12

@@ -21,7 +21,7 @@ from scripts.fair.proving_ground import ProvingGround
 from scripts.fair.scenarios import SCENARIOS, SERVERS, Scenario
 from scripts.fair.server import GENERATION, PERIOD_MS, Happened, Server
 from scripts.fair.tables import faults, total
-from shard.leniency import Leniency
+from shard.conduct.leniency import Leniency
 
 CI_MINUTES = fairness.MINUTES / 50.0
 START_MS = 1.75e12

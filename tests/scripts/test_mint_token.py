@@ -12,8 +12,8 @@ import jwt
 import pytest
 
 from scripts.mint_token import LOCAL_ISSUER, main, mint
-from shard.auth import Claims, KeyPools, load_keys, verify
-from shard.dev_secret import read_or_create
+from shard.access.auth import Claims, KeyPools, load_keys, verify
+from shard.access.dev_secret import read_or_create
 
 SECRET = "a secret of the tests, forty bytes long."
 SUB = "0f8fad5b-d9cb-469f-a165-70867728950e"

@@ -14,7 +14,7 @@ from ipc.layout import SAMPLE
 from ipc.record import MAGIC, Committed, Header, Key, Piece, RecordFault, Sent, frame, pieces
 from scripts import replay as program
 from scripts.replay import replay
-from shard.recorder import Recorder, header_of, segments
+from shard.fleet.recorder import Recorder, header_of, segments
 from shared.thresholds import Mode
 from tests.stepper import PERIOD_MS, Death, InlineZone, ShardStepper
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from shard import accepting
-from shard.accepting import ACCEPTS_PER_PASS, PacedServer
+from shard.access import accepting
+from shard.access.accepting import ACCEPTS_PER_PASS, PacedServer
 
 
 class Guest(asyncio.Protocol):

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shard.admission import Admission, AdmissionLimits, Admitted, Refusal, Ticket, client_address, parse_proxy
+from shard.access.admission import Admission, AdmissionLimits, Admitted, Refusal, Ticket, client_address, parse_proxy
 
 WIDE = AdmissionLimits(connections_max=1000)
 PROXIES = [parse_proxy("10.0.0.0/8"), parse_proxy("2001:db8:ffff::/48"), parse_proxy("127.0.0.1")]

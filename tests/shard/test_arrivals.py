@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from shard.arrivals import APART_M, PLACES_MAX, PROMISED_MS, Arrivals, places
+from shard.land.arrivals import APART_M, PLACES_MAX, PROMISED_MS, Arrivals, places
 from shared.world.land import Kiosk, Land, land_of
 from shared.world.world import World
 from tests.fakes.kiosk_world import kiosk_world

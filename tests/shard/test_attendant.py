@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ipc.control import Reidentify, SetFlags, UseKiosk
-from shard.kiosks import STATE_EVERY_MS, TIMEOUT_MS
+from shard.land.kiosks import STATE_EVERY_MS, TIMEOUT_MS
 from shard.realm import Entry
 from shared.constants import BORDER_BAND_M, CELL_M, FLAG_AWAY, FLAG_RACING
 from shared.messages import Error, InteractPayload, Kiosk, KioskPayload, SignalHeard, SignalHeardPayload

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ipc.control import Done, Seat, Tick
-from shard.audit import InvariantBroken
+from shard.fleet.audit import InvariantBroken
 from shared.constants import ROUNDS_MAX
 from tests.stepper import InlineZone, ShardStepper
 

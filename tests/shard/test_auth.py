@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from scripts.mint_token import LOCAL_ISSUER, mint
-from shard.auth import (
+from shard.access.auth import (
     LEEWAY_S,
     LIFETIME_MAX_S,
     AuthFault,

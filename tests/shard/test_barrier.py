@@ -15,8 +15,8 @@ from ipc.cell_arena import CellWriter
 from ipc.control import MESSAGES_PER_TICK_MAX, Crossing, Done, Event, Place, PlacedAt, Seat, Tick, encode
 from ipc.layout import Geometry
 from ipc.world_table import ZoneTable
-from shard.barrier import Barrier, Committed, ZoneDesk
-from shard.memory import Memory
+from shard.fleet.barrier import Barrier, Committed, ZoneDesk
+from shard.fleet.memory import Memory
 from shared.cells import EncodedCell
 from shared.constants import PIPE_MESSAGE_BYTES_MAX
 from shared.ids import NO_ZONE

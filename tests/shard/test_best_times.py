@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.best_times import BEST_MAX, BestTime, BestTimes
+from shard.land.best_times import BEST_MAX, BestTime, BestTimes
 
 
 def put(times: BestTimes, player: str, time_ms: float, route: str = "dash") -> bool:

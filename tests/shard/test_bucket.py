@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.bucket import Bucket
+from shard.access.bucket import Bucket
 
 
 def test_a_burst_and_then_the_rate() -> None:

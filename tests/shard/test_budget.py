@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.budget import (
+from shard.access.budget import (
     CALM_S,
     CLASS_OF,
     ENOUGH,

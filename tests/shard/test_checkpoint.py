@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc.layout import LAYOUT_VERSION
-from shard import checkpoint
-from shard.best_times import BestTime
-from shard.checkpoint import AHEAD_MAX_MS, FORMAT_VERSION, Body, CheckpointFault, Snapshot, decode, encode, held
+from shard.land.best_times import BestTime
+from shard.state import checkpoint
+from shard.state.checkpoint import AHEAD_MAX_MS, FORMAT_VERSION, Body, CheckpointFault, Snapshot, decode, encode, held
 from shared.constants import FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST, FLAG_RACING
 from shared.player_state import COLUMNS, PlayerState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shard.chunk_stock import GROUP, WHOLE_MAX, LazyStock, WholeStock, encoded, hash_of, stock_of
+from shard.land.chunk_stock import GROUP, WHOLE_MAX, LazyStock, WholeStock, encoded, hash_of, stock_of
 from shared.messages import Chunk, decode_server
 from shared.world.chunks import encode, frame, make_chunks
 from shared.world.land import Land, land_of

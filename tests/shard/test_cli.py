@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from shard import logs
+from shard.access.keys import KeyStore
 from shard.cli import main
 from shard.config import Config, StartFault
-from shard.keys import KeyStore
-from shard.receipts import SigningKey
+from shard.races.receipts import SigningKey
 
 SECRET = "a secret of the tests, forty bytes long."
 ENV = {"SUPABASE_JWT_SECRET": SECRET}

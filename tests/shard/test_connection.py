@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from shard.connection import _only_text_frame, _whole_text_frames
+from shard.access.connection import _only_text_frame, _whole_text_frames
 from shared.constants import MESSAGE_BYTES_MAX
 
 FRAMES = st.builds(

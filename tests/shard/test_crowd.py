@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import zones.interest
 from shard.realm import Entry
-from shard.watching import BLANK, IN_TURNS, SHORTENED, SLOWED, UNCUT
+from shard.views.watching import BLANK, IN_TURNS, SHORTENED, SLOWED, UNCUT
 from tests.cell_forms import full_of, full_row
 from tests.stepper import InlineZone, Recorder, ShardStepper, payload_of
 from tests.watcher import Watcher

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard import denylist
-from shard.denylist import COMPLAINTS_MAX, DenyList, parse
+from shard.access import denylist
+from shard.access.denylist import COMPLAINTS_MAX, DenyList, parse
 
 ANN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 BOB = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shard import dev_secret
-from shard.auth import SECRET_BYTES_MIN, KeyFault
-from shard.dev_secret import read_or_create
+from shard.access import dev_secret
+from shard.access.auth import SECRET_BYTES_MIN, KeyFault
+from shard.access.dev_secret import read_or_create
 
 
 def private_file(path: Path, content: bytes) -> Path:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ipc.control import Arm, Disarm, FalseStart, GateMissed, GatePassed, Implausible, Place, Seat, WrongWay
-from shard import director as director_module
-from shard.director import KEEP_MS, RACES_MAX, Director, Entrant, Refusal
-from shard.race import COUNTDOWN_MS, SETTLE_MS
-from shard.race_mail import Mail
-from shard.receipts import Receipt
+from shard.races import director as director_module
+from shard.races.director import KEEP_MS, RACES_MAX, Director, Entrant, Refusal
+from shard.races.race import COUNTDOWN_MS, SETTLE_MS
+from shard.races.race_mail import Mail
+from shard.races.receipts import Receipt
 from shared.messages import Notice, RaceGate, RaceResult, RaceState, RaceStatePayload
 from shared.world.land import Land
 from tests.fakes.small_world import small_land

@@ -13,8 +13,8 @@ import pytest
 from ipc.control import Verdict
 from ipc.layout import SAMPLE
 from scripts import evidence as drawing
-from shard import evidence
-from shard.evidence import Case, EvidenceLog
+from shard.conduct import evidence
+from shard.conduct.evidence import Case, EvidenceLog
 from tests.fakes.lot import box, disc, solids, wall
 from tests.stepper import ShardStepper
 

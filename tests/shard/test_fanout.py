@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.fanout import NOTHING, CellNews, Fanout
-from shard.watching import Watching
+from shard.views.fanout import NOTHING, CellNews, Fanout
+from shard.views.watching import Watching
 from shared.cells import CellPage, EncodedCell
 from shared.constants import CELL_M
 from shared.messages import Snapshot, SnapshotPayload, decode_server

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.handoff import LEDGER_ENTRIES, Ledger, Request, decide
+from shard.fleet.handoff import LEDGER_ENTRIES, Ledger, Request, decide
 
 ZONES = 4
 PERIOD_MS = 50.0

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shard import keeper as keeping
-from shard.auth import load_keys
-from shard.checkpoint import CARS_KEPT_MS, LEAP_MS, RESET, decode, encode, held
-from shard.keeper import Keeper, restore, take
-from shard.keys import KeyStore
-from shard.reception import HouseRules, Reception
-from shard.state_dir import StateDir
+from shard.access.auth import load_keys
+from shard.access.keys import KeyStore
+from shard.players.reception import HouseRules, Reception
+from shard.state import keeper as keeping
+from shard.state.checkpoint import CARS_KEPT_MS, LEAP_MS, RESET, decode, encode, held
+from shard.state.keeper import Keeper, restore, take
+from shard.state.state_dir import StateDir
 from shared.constants import FLAG_AWAY, FLAG_GHOST
 from shared.player_state import BORDER_COLUMNS, COLUMNS, PlayerState
 from tests.shard.test_checkpoint import rows

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shard.auth import KeyFault, KeyPools
-from shard.key_set import KEY_SET_BYTES_MAX, KeySetAddress, fetch_key_set, key_set_address
+from shard.access.auth import KeyFault, KeyPools
+from shard.access.key_set import KEY_SET_BYTES_MAX, KeySetAddress, fetch_key_set, key_set_address
 from tests.fakes.key_server import MODES, KeyServer, Mode, SigningKey, make_certificate
 
 KEY = SigningKey.make("first")

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from scripts.mint_token import LOCAL_ISSUER
-from shard.auth import AuthFault, Claims, KeyFault, KeyPools, PublicKey, Verdict, verify
-from shard.key_set import KeySetAddress, key_set_address
-from shard.keys import COOLDOWN_S, NOT_READY, REFRESH_S, RETRY_S, KeyStore
+from shard.access.auth import AuthFault, Claims, KeyFault, KeyPools, PublicKey, Verdict, verify
+from shard.access.key_set import KeySetAddress, key_set_address
+from shard.access.keys import COOLDOWN_S, NOT_READY, REFRESH_S, RETRY_S, KeyStore
 from tests.fakes.key_server import KeyServer, SigningKey
 
 ADDRESS = KeySetAddress("https://example.com/keys?apikey=hush", "SUPABASE_JWKS_URL")

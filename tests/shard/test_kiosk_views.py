@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.kiosk_views import KioskViews
+from shard.land.kiosk_views import KioskViews
 from shared.world.land import Kiosk, land_of
 from tests.fakes.kiosk_world import TRAVEL_A, kiosk_world
 

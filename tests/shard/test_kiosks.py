@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ipc.control import KioskVerdict, UseKiosk
-from shard.kiosks import (
+from shard.land.kiosks import (
     ACTIONS,
     NOT_OPEN,
     STATE_EVERY_MS,
@@ -124,7 +124,7 @@ def test_the_published_page_lists_the_actions_and_the_words_of_refusals() -> Non
         (kind, action): Action(1000.0 * float(wait or 0), argument or None) for kind, action, argument, wait in rows
     }
     assert listed == {(kind, action): each for kind, actions in ACTIONS.items() for action, each in actions.items()}
-    source = "".join((ROOT / file).read_text() for file in ("shard/kiosks.py", "zones/kiosks.py"))
+    source = "".join((ROOT / file).read_text() for file in ("shard/land/kiosks.py", "zones/kiosks.py"))
     words = set(re.findall(r"\"(\w+): [^\"]", source))
     assert set(re.findall(r"^\| `(\w+)` \| [^`|]*[^|]*\|$", section, re.MULTILINE)) >= words
     assert {"too_far", "too_fast", "cooldown", "racing", "away", "closed", "busy", "no_answer", "bad_args"} <= words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shard.leniency import FLAGGED_LEAST, MEMORY_MS, Leniency
+from shard.conduct.leniency import FLAGGED_LEAST, MEMORY_MS, Leniency
 
 PERIOD_MS = 50.0
 

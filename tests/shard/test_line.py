@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shard.line import Line, Place
+from shard.players.line import Line, Place
 
 
 def joined(line: Line, *players: str, now_s: float = 0.0) -> None:

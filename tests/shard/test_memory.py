@@ -10,7 +10,7 @@ import pytest
 
 from ipc.block import SHM_DIR, BlockFault, block_name
 from ipc.layout import Geometry
-from shard.memory import Memory, kinds
+from shard.fleet.memory import Memory, kinds
 
 pytestmark = pytest.mark.skipif(not SHM_DIR.is_dir(), reason="blocks are files only on Linux")
 

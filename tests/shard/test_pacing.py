@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.pacing import FRAMES_PER_PASS, PASS_BUDGET_S, Pacer, Passes, Share, Work
+from shard.access.pacing import FRAMES_PER_PASS, PASS_BUDGET_S, Pacer, Passes, Share, Work
 
 
 class Loop:

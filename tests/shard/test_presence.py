@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shard import presence
-from shard.presence import NAMES_MAX, Doing, Roster
+from shard.players import presence
+from shard.players.presence import NAMES_MAX, Doing, Roster
 from shared.messages import Presence, PresencePayload, PresenceRow, decode_server
 
 EMPTY = dict.fromkeys(get_args(Doing), 0)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shard import race as race_module
-from shard.race import (
+from shard.races import race as race_module
+from shard.races.race import (
     ANNOUNCE_MS,
     COUNTDOWN_MS,
     FALSE_START_MS,
@@ -27,7 +27,7 @@ from shard.race import (
     due_ms,
     reduce,
 )
-from shard.race_events import (
+from shard.races.race_events import (
     ArmRacer,
     Away,
     Back,
@@ -50,8 +50,8 @@ from shard.race_events import (
     TellPassing,
     TellState,
 )
-from shard.racers import ENDED, OVER, SECOND_MS, Race, RaceCard, Racer
-from shard.standings import final
+from shard.races.racers import ENDED, OVER, SECOND_MS, Race, RaceCard, Racer
+from shard.races.standings import final
 
 T0 = 1_700_000_000_000.0
 CARD = RaceCard("r1-dash", 1, "dash", gates=3, laps=1, closed=False, racers_max=4, time_limit_ms=300 * SECOND_MS)

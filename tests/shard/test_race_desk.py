@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from shard.director import Director, Entrant, Refusal
-from shard.kiosks import Asker, Refused
-from shard.race_desk import NEAR_M, RaceCounter, kiosk_rule
+from shard.land.kiosks import Asker, Refused
+from shard.races.director import Director, Entrant, Refusal
+from shard.races.race_desk import NEAR_M, RaceCounter, kiosk_rule
 from shared.world.land import Land
 from tests.fakes.kiosk_world import RACE
 from tests.fakes.small_world import small_land

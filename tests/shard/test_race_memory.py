@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from ipc.control import GatePassed
-from shard.checkpoint import decode, encode
-from shard.director import RACES_MAX
-from shard.keeper import restore, take
+from shard.races.director import RACES_MAX
+from shard.state.checkpoint import decode, encode
+from shard.state.keeper import restore, take
 from shared.constants import FLAG_AWAY, FLAG_RACING
 from shared.messages import RaceState
 from shared.world.world import World

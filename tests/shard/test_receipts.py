@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from scripts import verify_receipt
 from scripts.mint_token import mint
-from shard.auth import AuthFault, KeyFault, KeyPools
-from shard.auth import verify as verify_player
-from shard.receipt_key import choose_receipt_key
-from shard.receipts import (
+from shard.access.auth import AuthFault, KeyFault, KeyPools
+from shard.access.auth import verify as verify_player
+from shard.races.receipt_key import choose_receipt_key
+from shard.races.receipts import (
     LEEWAY_S,
     SPLITS_MAX,
     Expected,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shard.records import PLAYERS_MAX, SECOND_CHANCE, Records
+from shard.conduct.records import PLAYERS_MAX, SECOND_CHANCE, Records
 from shared.thresholds import DEFAULT
 
 

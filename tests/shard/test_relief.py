@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shard.director import Refusal
-from shard.shedding import Shed
+from shard.fleet.shedding import Shed
+from shard.races.director import Refusal
 from shared.world.world import World
 from shared.world.world_file import load_preset
 from tests.stepper import InlineZone, ShardStepper

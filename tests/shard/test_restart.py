@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.restart import (
+from shard.fleet.restart import (
     AT_ONCE,
     FAILED_STARTS_MAX,
     FIRST_PAUSE_S,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.session import (
+from shard.players.session import (
     AUTH_TIMEOUT_S,
     FAULTS_MAX,
     FAULTS_WINDOW_MS,

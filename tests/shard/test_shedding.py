@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.shedding import (
+from shard.fleet.shedding import (
     CALM_SHARE,
     GIVE_UP_EVERY_S,
     LATE_SHARE,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from shard.fanout import NOTHING, CellNews, Fanout
-from shard.signals import CELL_BURST, CELL_PER_S, CELLS_MAX, Signals
-from shard.watching import Watching
+from shard.land.signals import CELL_BURST, CELL_PER_S, CELLS_MAX, Signals
+from shard.views.fanout import NOTHING, CellNews, Fanout
+from shard.views.watching import Watching
 from shared.constants import CELL_M
 from tests.stepper import payload_of
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.slots import SlotPool
+from shard.fleet.slots import SlotPool
 from shared.constants import SLOT_REST_MS
 from shared.ids import Slot
 

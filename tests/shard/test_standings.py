@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shard.racers import Passing, Race, RaceCard, Racer, Status
-from shard.standings import final, gap_ms, heats, live, place_of
+from shard.races.racers import Passing, Race, RaceCard, Racer, Status
+from shard.races.standings import final, gap_ms, heats, live, place_of
 
 START_MS = 1_700_000_000_000.0
 CARD = RaceCard("r1-dash", 1, "dash", gates=4, laps=1, closed=False, racers_max=8)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from shard import state_dir
-from shard.checkpoint import encode
-from shard.state_dir import NAME, StateDir, StateDirFault
+from shard.state import state_dir
+from shard.state.checkpoint import encode
+from shard.state.state_dir import NAME, StateDir, StateDirFault
 from tests.shard.test_checkpoint import DATA, NOW_MS, WORLD, snapshot
 
 

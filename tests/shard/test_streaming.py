@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard import streaming
-from shard.chunk_stock import LazyStock, WholeStock, hash_of
-from shard.streaming import (
+from shard.land import streaming
+from shard.land.chunk_stock import LazyStock, WholeStock, hash_of
+from shard.land.streaming import (
     MOVED_S,
     PASS_BYTES,
     PASS_CHUNKS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shard.watching import (
+from shard.views.watching import (
     IN_TURNS,
     MIDDLE_M,
     NEAR_M,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shard import world_store
+from shard.land import world_store
 from shared.world.chunks import encode, make_chunks
 from shared.world.land import Land
 from shared.world.world_file import parse

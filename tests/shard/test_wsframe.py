@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from shard.wsframe import text_frame
+from shard.access.wsframe import text_frame
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 128, 1000, 65534, 65535, 65536, 65537, 200_000])

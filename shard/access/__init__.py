@@ -1,0 +1,1 @@
+"""How players come in: sockets, handshake, limits, keys and tokens."""

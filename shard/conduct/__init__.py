@@ -1,0 +1,1 @@
+"""What main does about the zones' verdicts: leniency, strikes that outlast a visit, evidence."""

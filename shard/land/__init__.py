@@ -1,0 +1,1 @@
+"""The static world and what stands in it: chunks, kiosks, signals."""

@@ -1,0 +1,1 @@
+"""Who is here: sessions, guests, the queue, presence, and what is due from time to time."""

@@ -1,0 +1,1 @@
+"""Races across the whole world: reducer, standings, receipts."""
