@@ -27,7 +27,8 @@ from scripts.fair.scenarios import SCENARIOS, SERVERS, Scenario
 from scripts.fair.tables import as_json, detection_table, faults, honest_table, merged
 from scripts.fair.techniques import GATE_TECHNIQUES, TECHNIQUES, UNSPEAKABLE
 
-MINUTES = 100_000.0
+MINUTES = 105_000.0
+"""The promise is made for 100,000; of the rows some are for comparison and not promised."""
 MINUTES_LEAST = 10.0
 CARS_MOST = 6000
 """Side by side in one run: as many as pay for the fixed cost of an array; each takes 55 kB."""
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m scripts.fairness", description=(__doc__ or "").splitlines()[0], allow_abbrev=False
     )
     add = parser.add_argument
-    add("--minutes", type=float, default=MINUTES, metavar="N", help="honest player-minutes in all (default 100,000)")
+    add("--minutes", type=float, default=MINUTES, metavar="N", help="honest player-minutes in all (default 105,000)")
     add("--seed", type=int, default=1, metavar="S", help="same seed: same tables (default 1)")
     add("--processes", type=int, default=1, metavar="N", help="cores to use (default 1)")
     add("--markdown", metavar="PATH", help="write the tables as Markdown, too")
