@@ -149,9 +149,8 @@ async def _serve(
         if not ready and not realm.barrier.late():
             ready = True
             notifier.ready(f"{config.zones} zones, up to {config.max_players} players")
-        notifier.beat(
-            time.monotonic()
-        )  # also while a zone is down: it is replaced, the others' players need no restart
+        # Also while a zone is down: it is replaced, and the others' players need no restart.
+        notifier.beat(time.monotonic())
 
     supervisor = Supervisor(realm, fleet, clock, 1000.0 / config.tick_hz, ticked)
     gateway = Gateway(config, reception, clock, doors, listener)
