@@ -23,8 +23,6 @@ from tests.stepper import PERIOD_MS, InlineZone, ShardStepper
 from zones.simulation import ZoneWorld
 from zones.zone import Zone
 
-pytest.importorskip("zones.gates")
-
 WAY_MS = 0.5
 """From a client to main."""
 MINUTES = 6
