@@ -115,6 +115,10 @@ class Land:
             props=props,
         )
 
+    def __repr__(self) -> str:
+        """One line: the arrays of a world would fill pages of a report about a failing test."""
+        return f"Land({self.file.name!r}, seed={self.seed}, size_m={self.size_m})"
+
     @property
     def size_m(self) -> int:
         """Edge of the square world."""
