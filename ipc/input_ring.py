@@ -6,6 +6,7 @@ stay readable behind the tail as evidence.
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,53 @@ from numpy.typing import NDArray
 from ipc.block import Block
 from ipc.layout import SAMPLE, SAMPLE_STRUCT
 from shared.constants import RING_ENTRIES, RING_PENDING_MAX
+from shared.messages import MovePayload
 
 _MASK = RING_ENTRIES - 1
 _COUNTER = 0xFFFFFFFF
 _pack_into = SAMPLE_STRUCT.pack_into
+
+
+class Lane:
+    """The way of one player's samples into its ring: all that a ``move`` needs in one small object."""
+
+    __slots__ = ("_bytes", "_head", "_row", "_slot", "_tail")
+
+    def __init__(self, slot: int, ring_bytes: Any, head: Any, tail: Any) -> None:
+        """``ring_bytes``, ``head``, ``tail``: the writer's own memory; see ``InputWriter.lane``."""
+        self._slot = slot
+        self._row = slot * RING_ENTRIES * SAMPLE.itemsize
+        self._bytes = ring_bytes
+        self._head = head
+        self._tail = tail
+
+    def write(self, recv_ms: float, move: MovePayload) -> bool:
+        """Append one sample; False when 64 are pending, and then nothing was written.
+
+        ``recv_ms`` is server time when its bytes were received. See SAMPLE for the units.
+        """
+        slot = self._slot
+        head = self._head[slot]
+        if (head - self._tail[slot]) & _COUNTER >= RING_PENDING_MAX:
+            return False
+        y, vy = move.y, move.vy
+        _pack_into(
+            self._bytes,
+            self._row + (head & _MASK) * 80,
+            recv_ms,
+            move.t,
+            move.x,
+            nan if y is None else y,
+            move.z,
+            move.yaw,
+            move.vx,
+            0.0 if vy is None else vy,
+            move.vz,
+            move.epoch,
+            move.seq,
+        )
+        self._head[slot] = (head + 1) & _COUNTER
+        return True
 
 
 class InputWriter:
@@ -42,29 +86,13 @@ class InputWriter:
         self._bytes.release()
         self._samples = None
 
-    def write(
-        self,
-        slot: int,
-        recv_ms: float,
-        t_ms: float,
-        x: float,
-        y: float,
-        z: float,
-        yaw: float,
-        vx: float,
-        vy: float,
-        vz: float,
-        epoch: int,
-        seq: int,
-    ) -> bool:
-        """Append one sample; False when 64 are pending, and then nothing was written. See SAMPLE for the units."""
-        head = self._head[slot]
-        if (head - self._tail[slot]) & _COUNTER >= RING_PENDING_MAX:
-            return False
-        offset = slot * self._row_bytes + (head & _MASK) * 80
-        _pack_into(self._bytes, offset, recv_ms, t_ms, x, y, z, yaw, vx, vy, vz, epoch, seq)
-        self._head[slot] = (head + 1) & _COUNTER
-        return True
+    def lane(self, slot: int) -> Lane:
+        """Where the samples of one slot go; for as long as its player may drive."""
+        return Lane(slot, self._bytes, self._head, self._tail)
+
+    def write(self, slot: int, recv_ms: float, move: MovePayload) -> bool:
+        """As ``Lane.write`` of the slot's lane."""
+        return self.lane(slot).write(recv_ms, move)
 
     def rewind(self, slot: int) -> int:
         """A new player takes the slot: what the last one left unjudged is dropped. Returns the counter it starts at."""
@@ -117,4 +145,4 @@ def _judged(samples: Any, slot: int, tail: int) -> Any:
     return samples[slot, positions]
 
 
-assert SAMPLE.itemsize == 80, "InputWriter.write computes offsets with the record's size"
+assert SAMPLE.itemsize == 80, "Lane.write computes offsets with the record's size"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from ipc.input_ring import Lane
 from ipc.layout import Geometry
 from shard.fleet.fleet import Fleet, Standing, Worker
 from shard.fleet.memory import Memory
@@ -59,6 +60,7 @@ class Driver:
     """A client that takes every frame and drives on the spot."""
 
     def __init__(self) -> None:
+        self.lane: Lane | None = None
         self.placements = 0
         self.epoch = 0
         self.seq = 0
@@ -117,10 +119,10 @@ class Restarts:
 
     def tick(self, victim: Worker | None = None) -> None:
         """One tick; ``victim`` is killed before, amid or after it."""
-        for name, driver in self.drivers.items():
-            if driver.placements and (occupant := self.realm.occupant(name)) is not None:
+        for driver in self.drivers.values():
+            if driver.lane is not None:
                 now_ms = self.realm.now_ms + PERIOD_MS
-                self.realm.sample(occupant, now_ms, driver.move(now_ms))
+                driver.lane.write(now_ms, driver.move(now_ms))
         moment = "" if victim is None else self.rng.choice(("before", "amid", "amid", "after"))
         if moment == "before":
             self._kill(victim)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Protocol
 
 from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags, ToZone
+from ipc.input_ring import Lane
 from shard.conduct.conduct import Conduct
 from shard.conduct.records import Records
 from shard.fleet.audit import Auditor
@@ -28,7 +28,7 @@ from shard.views.fanout import CellNews, Fanout, Socket
 from shard.views.watching import Watching
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST
 from shared.ids import NO_ZONE, Generation, Slot
-from shared.messages import MovePayload, PlacedPayload, PlacedReason, ServerMessage, SignalKind
+from shared.messages import PlacedPayload, PlacedReason, ServerMessage, SignalKind
 from shared.world.land import Land, land_of
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
@@ -36,6 +36,9 @@ from shared.world.zone_map import ZoneMap
 
 class Client(Socket, Protocol):
     """The player's end: frames and news of itself."""
+
+    lane: Lane | None
+    """Where the samples of the player's car go; None: it has none that it may drive."""
 
     def placed(self, payload: PlacedPayload) -> None:
         """The server moved the player's car."""
@@ -75,6 +78,9 @@ class Occupant:
 
 class _Nobody:
     """The client of a body that is held."""
+
+    def __init__(self) -> None:
+        self.lane: Lane | None = None
 
     def offer(self, frame: bytes) -> bool:
         return False
@@ -209,8 +215,8 @@ class Realm:
         occupant = self.occupant(player)
         if occupant is not None and not occupant.away:
             occupant.away = True
-            occupant.client = _Nobody()
             self._unwatch(occupant)
+            occupant.client = _Nobody()
             self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
             self.races.away(player, self.now_ms)
         return occupant is not None
@@ -226,10 +232,10 @@ class Realm:
         occupant = self.occupant(player)
         if occupant is None:
             return False
+        self._unwatch(occupant)
         occupant.away = False
         occupant.client = client
         occupant.resumes += 1
-        self._unwatch(occupant)
         self.barrier.command(Resume(occupant.slot, occupant.generation))
         self.races.back(player, self.now_ms)
         return True
@@ -272,6 +278,8 @@ class Realm:
         return self.signals.make(slot, int(table.column("cell")[table.front[slot], slot]), kind, now_s)
 
     def _unwatch(self, occupant: Occupant) -> None:
+        """Show its client nothing more, and take no more samples from it."""
+        occupant.client.lane = None
         self.fanout.unwatch(occupant.slot)
         self.attendant.unwatch(occupant.slot)
 
@@ -302,27 +310,6 @@ class Realm:
     def client(self, slot: int) -> Client:
         """The client of a body."""
         return self._by_slot[slot].client
-
-    def sample(self, occupant: Occupant, recv_ms: float, move: MovePayload) -> bool:
-        """Queue one sample of a car for its zone; False, and nothing is lost, when 64 are waiting.
-
-        This is the hot path of a ``move``. ``recv_ms`` is server time when its bytes were received.
-        """
-        y, vy = move.y, move.vy
-        return self.memory.ring.write(
-            occupant.slot,
-            recv_ms,
-            move.t,
-            move.x,
-            nan if y is None else y,
-            move.z,
-            move.yaw,
-            move.vx,
-            0.0 if vy is None else vy,
-            move.vz,
-            move.epoch,
-            move.seq,
-        )
 
     # --- the tick
 
@@ -480,6 +467,7 @@ class Realm:
             )
         )
         if event.reason in ("enter", "resume"):
+            occupant.client.lane = self.memory.ring.lane(event.slot)
             self.fanout.watch(event.slot, occupant.client)
             self.attendant.watch(event.slot)
 

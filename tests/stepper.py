@@ -14,7 +14,7 @@ import numpy as np
 
 from ipc.cell_arena import CellWriter
 from ipc.control import Assume, Done, Tick, ToMain, ToZone, decode_to_main, decode_to_zone, encode
-from ipc.input_ring import InputReader
+from ipc.input_ring import InputReader, Lane
 from ipc.layout import Geometry
 from ipc.world_block import columns_of
 from ipc.world_table import ZoneTable
@@ -163,6 +163,7 @@ class Recorder:
     sent: list[ServerMessage] = field(default_factory=list)
     """Everything that is neither a placement nor a snapshot."""
     on_placed: Callable[[PlacedPayload], None] | None = None
+    lane: Lane | None = None
 
     def placed(self, payload: PlacedPayload) -> None:
         self.placements.append(payload)
@@ -320,7 +321,7 @@ class ShardStepper:
 
     def sample(self, player: str, payload: MovePayload) -> bool:
         """Write one sample as it is; False when the ring is full."""
-        return self.realm.sample(self.body(player), self.now_ms, payload)
+        return self.memory.ring.write(self.body(player).slot, self.now_ms, payload)
 
     # --- ticks
 

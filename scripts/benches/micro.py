@@ -95,13 +95,15 @@ def run() -> list[Timing]:
 
 
 def _messages() -> list[Timing]:
-    move = encode(Move(MovePayload(7, 123456, 1234567.8, 1234.56, 2345.67, 1.234, 12.34, -23.45)))
+    sample = MovePayload(7, 123456, 1234567.8, 1234.56, 2345.67, 1.234, 12.34, -23.45)
+    move = encode(Move(sample))
     memory = Memory(layout.Geometry(16, 1))
     try:
         ring = memory.ring
+        lane = ring.lane(3)
 
         def write() -> None:
-            ring.write(3, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1, 2)
+            lane.write(1.0, sample)
             ring.rewind(3)
 
         return [
@@ -260,7 +262,7 @@ class _ZoneBench:
         turn = self._count / 10
         xs, zs = (self._x + 10 * np.sin(turn)).tolist(), (self._z + 10 * np.cos(turn)).tolist()
         for slot, (x, z) in enumerate(zip(xs, zs, strict=True)):
-            self._ring.write(slot, now_ms, now_ms, x, 0.0, z, turn % 6, 10.0, 0.0, 0.0, 0, self._count)
+            self._ring.write(slot, now_ms, MovePayload(0, self._count, now_ms, x, z, turn % 6, 10.0, 0.0, 0.0))
 
     def tick(self) -> None:
         """Samples for everybody (not timed), then the tick of the zone, then the commit."""

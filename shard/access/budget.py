@@ -150,10 +150,11 @@ _MOVE: Final = list(RATES).index("move")
 class Allowance:
     """Messages of one connection by class, after decoding."""
 
-    __slots__ = ("_buckets", "_not_before_s", "_overrun", "thinned")
+    __slots__ = ("_buckets", "_moves", "_not_before_s", "_overrun", "thinned")
 
     def __init__(self) -> None:
         self._buckets = tuple(Bucket(per_s, burst) for per_s, burst in RATES.values())
+        self._moves = self._buckets[_MOVE]
         self._not_before_s = [-math.inf] * len(RATES)
         """What the client was last told, by class."""
         self._overrun = _Overrun()
@@ -162,7 +163,7 @@ class Allowance:
 
     def move(self, now_s: float) -> bool:
         """Whether to take one more ``move``; False: ignore it and say nothing."""
-        if self._buckets[_MOVE].take(now_s) == 0.0:
+        if self._moves.take(now_s) == 0.0:
             return True
         self.thinned += 1
         return False

@@ -17,29 +17,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a platform without the compiled module
-    from websockets.utils import apply_mask
-
+from ipc.input_ring import Lane
 from shard.access.admission import Refusal, Ticket
 from shard.access.budget import ENOUGH, Allowance, Intake
+from shard.access.client_frames import between_frames, only_text_frame, whole_text_frames
 from shard.access.doors import Doors
-from shard.access.pacing import FRAMES_PER_PASS, Share
+from shard.access.pacing import Share
 from shard.access.wsframe import text_frame
 from shard.clock import ServerClock
 from shard.players.reception import Reception
 from shard.players.session import AUTH_TIMEOUT_S, Session
-from shard.realm import Realm
-from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import (
     Auth,
     ClientFault,
@@ -53,7 +48,6 @@ from shared.messages import (
     decode_client,
     encode,
 )
-from shared.messages import State as SessionState
 
 UNSENT_BYTES_MAX = 64 * 1024
 """A socket with more than this unsent gets no snapshot: the next one replaces it anyway."""
@@ -79,10 +73,6 @@ FRAGMENTS_MAX = 64
 PIECE_BYTES = 1024
 """The library's parser gets so much at a time: a hundred and seventy of the smallest frames, 2 ms."""
 
-_FIN_TEXT = 0x81
-_MASKED = 0x80
-
-
 # Why a connection does not go on: bits of ``_halt``. Plain integers, because the arithmetic of enum flags takes a
 # microsecond each time, and this runs for every move.
 _RING = 1
@@ -98,6 +88,39 @@ _NO_MORE = _RING | _AUTH | _TURN
 
 class Connection(ServerConnection):
     """A WebSocket connection that feeds a session."""
+
+    # With thousands of sockets it is the processor's cache that counts: each has left it before its turn comes again.
+    # Slots lie side by side in the object; a dict as large as the library's costs two lines of the cache per look.
+    # What every move and every snapshot touches comes first.
+    __slots__ = (
+        "_allowance",
+        "_at_boundary",
+        "_backlog",
+        "_clock",
+        "_degraded_s",
+        "_doors",
+        "_ending",
+        "_fragmented",
+        "_fragments",
+        "_halt",
+        "_held",
+        "_intake",
+        "_mute",
+        "_open",
+        "_paid",
+        "_pause",
+        "_paused_s",
+        "_received_ms",
+        "_reception",
+        "_refusal",
+        "_share",
+        "_skipped",
+        "_timeout",
+        "_write",
+        "lane",
+        "session",
+        "ticket",
+    )
 
     def __init__(
         self,
@@ -115,8 +138,8 @@ class Connection(ServerConnection):
         self._refusal = b""
         """What it is answered then, once its request is here: closing before that would reset the connection."""
         self._reception = reception
-        self._realm: Realm = reception.realm
         self._clock = clock
+        self.lane: Lane | None = None
         self._doors = doors
         self._intake = Intake()
         self._allowance = Allowance()
@@ -124,7 +147,11 @@ class Connection(ServerConnection):
         """The move that waits for room is within the allowance already."""
         self._share = Share(doors.passes)
         self._open = False
-        """Between the handshake and the first sign of an end; the library's own state is two calls away."""
+        """Between the handshake and the first sign of an end; kept so in ``send_data``."""
+        self._mute = True
+        """Not open, or more than UNSENT_BYTES_MAX is unsent: no snapshots."""
+        self._write: Callable[[bytes], None] = _nowhere
+        """The transport's ``write``."""
         self._at_boundary = False
         """The library's parser has nothing of an unfinished frame or message."""
         self._fragments: list[bytes] = []
@@ -156,10 +183,12 @@ class Connection(ServerConnection):
             return
         self.ticket = found
         super().connection_made(transport)
+        self._write = self.transport.write
 
     def opened(self) -> None:
         """The handshake is done: the time to authenticate begins."""
         self._open = self.protocol.state is State.OPEN
+        self._mute = self.paused or not self._open
         self._timeout = self.loop.call_later(AUTH_TIMEOUT_S, self._reception.auth_timeout, self)
         self._go_on()
 
@@ -178,7 +207,7 @@ class Connection(ServerConnection):
             return
         self._doors.leave(self.ticket)
         super().connection_lost(exc)
-        self._open = False
+        self._shut()
         for timer in (self._timeout, self._pause):
             if timer is not None:
                 timer.cancel()
@@ -202,16 +231,17 @@ class Connection(ServerConnection):
                 self._refusal = b""
             return
         received_ms = self._received_ms = self._clock.now_ms()
-        if self._at_boundary and self._open and not self._halt and not self._held and not self._backlog:
-            payload = _only_text_frame(data)
+        if self._at_boundary and self._open and not self._halt:  # then nothing is held, nor in the backlog
+            payload = only_text_frame(data)
             if payload is not None:  # nearly always: one move
-                self._count(len(data), 1)
-                if self._ending is None and not self._take(received_ms, payload):
+                if wait_s := self._intake.take(len(data), 1, received_ms / 1000.0):
+                    self._over(wait_s)
+                if self._open and not self._take(received_ms, payload):
                     self._held.append((received_ms, payload))
                     self._wait_for_room()
                 return
         self._count(len(data), 0)
-        self._backlog.append((self._received_ms, data))
+        self._backlog.append((received_ms, data))
         if self.request is None and not self._halt:
             self._stop(_TURN)  # a handshake: storms of them wait for their turn
             self._doors.pacer.add(self._turn)
@@ -220,14 +250,19 @@ class Connection(ServerConnection):
 
     def _count(self, size_bytes: int, frames: int) -> None:
         """Charge the budget of bytes and frames."""
-        wait_s = self._intake.take(size_bytes, frames, self.loop.time())
-        if wait_s and self._ending is None:
-            if wait_s == ENOUGH:
-                self._stop(_BUDGET)
-                self._reception.over(self, ENOUGH)
-            elif not self._halt & _BUDGET:
-                self._stop(_BUDGET)
-                self._pause = self.loop.call_later(wait_s, self._start, _BUDGET)
+        if wait_s := self._intake.take(size_bytes, frames, self._clock.now_ms() / 1000.0):
+            self._over(wait_s)
+
+    def _over(self, wait_s: float) -> None:
+        """It has sent too much: do not read on for a while, or never again."""
+        if self._ending is not None:
+            return
+        if wait_s == ENOUGH:
+            self._stop(_BUDGET)
+            self._reception.over(self, ENOUGH)
+        elif not self._halt & _BUDGET:
+            self._stop(_BUDGET)
+            self._pause = self.loop.call_later(wait_s, self._start, _BUDGET)
 
     def _stop(self, why: int) -> None:
         if not self._halt and not self.transport.is_closing():
@@ -275,7 +310,7 @@ class Connection(ServerConnection):
         """Turn the front of the backlog into messages: a helping of whole frames, or a few bytes for the library."""
         self._received_ms, data = self._backlog.popleft()
         if self._at_boundary and self._open:
-            payloads, size = _whole_text_frames(data)
+            payloads, size = whole_text_frames(data)
             if payloads:
                 self._count(0, len(payloads))
                 self._held.extend((self._received_ms, payload) for payload in payloads)
@@ -287,8 +322,7 @@ class Connection(ServerConnection):
             self._stop(_TURN)
             self._doors.pacer.add(self._turn)
         super().data_received(data[:PIECE_BYTES])
-        self._open = self._open and self.protocol.state is State.OPEN
-        self._at_boundary = self._open and not self._fragmented and _between_frames(self.protocol)
+        self._at_boundary = self._open and not self._fragmented and between_frames(self.protocol)
 
     def process_event(self, event: Event) -> None:
         """A frame that came by way of the library's parser, or the handshake."""
@@ -326,19 +360,17 @@ class Connection(ServerConnection):
         except ClientFault as fault:
             self._reception.malformed(self, fault)
             return True
-        if type(message) is Move:
-            if self.session.state is SessionState.WORLD:
-                occupant = self._realm.occupant(self.session.player)
-                if occupant is None or not (self._paid or self._allowance.move(received_ms / 1000.0)):
-                    return True
-                self._paid = not self._realm.sample(occupant, received_ms, message.payload)
-                return not self._paid
-        else:
-            if type(message) is Auth and self.ticket is not None:
-                self._doors.admission.spoke(self.ticket)
-            if wait_s := self._allowance.take(type(message), received_ms / 1000.0):
-                self._reception.over(self, wait_s, message.id)
+        if type(message) is Move and self.lane is not None:
+            if not self._paid and not self._allowance.move(received_ms / 1000.0):
                 return True
+            fits = self.lane.write(received_ms, message.payload)
+            self._paid = not fits
+            return fits
+        if type(message) is Auth and self.ticket is not None:
+            self._doors.admission.spoke(self.ticket)
+        if type(message) is not Move and (wait_s := self._allowance.take(type(message), received_ms / 1000.0)):
+            self._reception.over(self, wait_s, message.id)
+            return True
         self._reception.obey(self, message)
         return True
 
@@ -358,28 +390,38 @@ class Connection(ServerConnection):
 
     # --- out
 
-    def _may_write(self) -> bool:
-        """Whether the library has not begun to end the connection: at an EOF or a missed pong it does so by itself."""
-        return self._open and self.protocol.state is State.OPEN
+    def send_data(self) -> None:
+        """Write what the library has to say, and learn at once when it has begun to end the connection.
+
+        It does so by itself at an EOF, a missed pong, a breach of the protocol; whatever it is, it comes through here.
+        """
+        super().send_data()
+        if self._open and self.protocol.state is not State.OPEN:
+            self._shut()
+
+    def _shut(self) -> None:
+        """Neither read nor write messages from now on."""
+        self._open = False
+        self._mute = True
 
     def offer(self, frame: bytes) -> bool:
         """Write a shared frame, unless more than UNSENT_BYTES_MAX is unsent (then the transport has paused us)."""
-        if self.paused or not self._open or self.protocol.state is not State.OPEN:  # ``_may_write``, without the call
+        if self._mute:
             self._skipped = True
             return False
-        self.transport.write(frame)
+        self._write(frame)
         return True
 
     def has_room(self) -> bool:
         """Whether so little is unsent that chunks may be written; also when none ever will: ``offer`` says so."""
-        if not self._may_write() or self.transport.is_closing():
+        if not self._open or self.transport.is_closing():
             return True
         return self.transport.get_write_buffer_size() < CHUNKS_UNSENT_BYTES_MAX
 
     def deliver(self, frame: bytes) -> None:
         """Write a frame that must not be left out; a socket that has let too many of them pile up is cut off."""
-        if self._may_write():
-            self.transport.write(frame)
+        if self._open:
+            self._write(frame)
             if self.paused and self.transport.get_write_buffer_size() > RELIABLE_BYTES_MAX:
                 self.abort()
 
@@ -395,11 +437,13 @@ class Connection(ServerConnection):
     def pause_writing(self) -> None:
         """More than UNSENT_BYTES_MAX is unsent."""
         super().pause_writing()
+        self._mute = True
         self._paused_s = self.loop.time()
 
     def resume_writing(self) -> None:
         """The other end reads again."""
         super().resume_writing()
+        self._mute = not self._open
         now_s = self.loop.time()
         if self._skipped and now_s - self._degraded_s >= DEGRADED_EVERY_S:
             self._degraded_s = now_s
@@ -412,13 +456,13 @@ class Connection(ServerConnection):
 
     def abort(self) -> None:
         """Cut the connection off without another word."""
-        self._open = False
+        self._shut()
         self.transport.abort()
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close with a code. Idempotent; what arrives from now on is ignored."""
         if self._ending is None:
-            self._open = False
+            self._shut()
             self._held.clear()
             self._ending = self.loop.create_task(self.close(code, reason))
             self._halt &= _BUDGET | _TURN  # go on reading, or the other end's good-bye is not heard
@@ -426,49 +470,6 @@ class Connection(ServerConnection):
                 self.transport.resume_reading()
 
 
-def _only_text_frame(data: bytes) -> bytes | bytearray | None:
-    """The payload when ``data`` is one whole, final, masked text frame without RSV bits and nothing else."""
-    size = len(data)
-    if size < 6 or data[0] != _FIN_TEXT:
-        return None
-    length = data[1] - _MASKED
-    start = 2
-    if length == 126 and size >= 8:
-        length = (data[2] << 8) | data[3]
-        start = 4
-    elif length < 0 or length > 125:
-        return None
-    if start + 4 + length != size or length > MESSAGE_BYTES_MAX:
-        return None
-    return apply_mask(data[start + 4 :], data[start : start + 4])
-
-
-def _whole_text_frames(data: bytes) -> tuple[list[bytes], int]:
-    """The payloads of the first whole, final, masked text frames without RSV bits, at most FRAMES_PER_PASS of them,
-    and how many bytes they take. Whatever else comes first, frames above MESSAGE_BYTES_MAX too, is for the library.
-    """
-    size, at = len(data), 0
-    payloads: list[bytes] = []
-    while size - at >= 6 and data[at] == _FIN_TEXT and len(payloads) < FRAMES_PER_PASS:
-        length = data[at + 1] - _MASKED
-        start = at + 2
-        if length == 126:
-            length = (data[at + 2] << 8) | data[at + 3]
-            start = at + 4
-        end = start + 4 + length
-        if length < 0 or length == 127 or length > MESSAGE_BYTES_MAX or end > size:
-            break
-        payloads.append(apply_mask(data[start + 4 : end], data[start : start + 4]))
-        at = end
-    return payloads, at
-
-
-def _between_frames(protocol: ServerProtocol) -> bool:
-    """Whether the library's parser waits for the first byte of a frame, no fragmented message being open.
-
-    An empty buffer is not enough: the parser may hold the header of a frame whose rest has not arrived.
-    """
-    parser: Any = protocol.parser
-    while parser.gi_yieldfrom is not None:
-        parser = parser.gi_yieldfrom
-    return parser.gi_code is StreamReader.at_eof.__code__ and not protocol.reader.buffer
+def _nowhere(frame: bytes) -> None:
+    """Where frames go before there is a transport."""
+    raise AssertionError(f"{len(frame)} bytes for a connection that was never made")

@@ -178,9 +178,9 @@ class Session:
         if self.state is State.CONNECTING:
             return Close(CloseCode.AUTH_FAILED, "auth_failed", "the first message must be `auth`")
         kind = TYPE_OF[type(message)]
+        if isinstance(message, Move):
+            return None  # its car is not placed yet, or it has none any more and does not know: nobody's fault
         if self.state not in message.states:
-            if isinstance(message, Move):
-                return None  # sent before the client learned that it is out: nobody's fault
             return self.refuse(
                 "not_allowed", f"`{TYPE_OF[type(message)]}` is not allowed in the {self.state}", message.id
             )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipc.input_ring import Lane
 from shard.views.fanout import CellNews, Fanout
 from shard.views.watching import Watching
 from shared.cells import CellPage
@@ -98,6 +99,8 @@ def test_bytes_of_a_row_and_of_a_cell(parked: bool) -> None:
     sizes: list[tuple[int, int, int]] = []
 
     class Scale:
+        lane: Lane | None = None
+
         def offer(self, frame: bytes) -> bool:
             sizes.append((len(frame), frame.count(b'{"c":'), frame.count(b"[") - frame.count(b'{"c":') - 1))
             return True

@@ -187,6 +187,7 @@ def test_a_snapshot_is_one_write_per_socket_and_one_join_per_group() -> None:
             for client in clients:
                 connection = server_side(shard, client)
                 connection.transport = counting = CountingTransport(connection.transport)  # type: ignore[assignment]
+                connection._write = counting.write
                 transports.append(counting)
             for tick in range(3):
                 joins = shard.realm.fanout.joins

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from websockets.asyncio.client import connect
 
+from ipc.input_ring import Lane
 from shard.access.connection import CHUNKS_UNSENT_BYTES_MAX, Connection
 from shard.land.streaming import REACH_CHUNKS, SLICE_BYTES
 from shared.messages import (
@@ -343,6 +344,8 @@ def test_where_the_car_is_counts_only_once_it_has_been_placed() -> None:
 
 
 class _Deaf:
+    lane: Lane | None = None
+
     def offer(self, frame: bytes) -> bool:
         return False
 

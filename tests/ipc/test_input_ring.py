@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import nan
 from typing import Literal
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from ipc.block import Block, create
 from ipc.input_ring import InputReader, InputWriter
 from ipc.layout import SAMPLE, Geometry, input_dtype
 from shared.constants import RING_ENTRIES, RING_PENDING_MAX, ROUNDS_MAX
+from shared.messages import MovePayload
 
 SLOTS = 3
 GEOMETRY = Geometry(SLOTS, 1)
@@ -77,6 +77,12 @@ def numbered(slot: int, number: int) -> Sample:
     )
 
 
+def as_move(sample: Sample) -> tuple[float, MovePayload]:
+    """The sample as it comes from a client, behind its time of receipt."""
+    recv_ms, t_ms, x, y, z, yaw, vx, vy, vz, epoch, seq = sample
+    return recv_ms, MovePayload(epoch, seq, t_ms, x, z, yaw, vx, vz, y, vy)
+
+
 class Model:
     """One slot's ring as plain lists: what was written, what the zone knows of, what it has judged."""
 
@@ -107,7 +113,7 @@ def write(ring: Ring, model: Model, count: int) -> None:
     for _ in range(count):
         sample = numbered(model.slot, len(model.written))
         fits = len(model.written) - model.committed < RING_PENDING_MAX
-        assert ring.writer.write(model.slot, *sample) is fits
+        assert ring.writer.write(model.slot, *as_move(sample)) is fits
         if fits:
             model.written.append(sample)
 
@@ -171,25 +177,25 @@ def test_the_steps_of_the_property_fill_the_ring_and_wrap_the_counters(ring: Rin
 def test_a_full_ring_says_so_and_writes_nothing(ring: Ring, first: int) -> None:
     ring.counters(first)
     for number in range(RING_PENDING_MAX):
-        assert ring.writer.write(0, *numbered(0, number))
+        assert ring.writer.write(0, *as_move(numbered(0, number)))
     before, heads = ring.bytes(), ring.writer.heads.tolist()
-    assert not ring.writer.write(0, *numbered(0, 99))
+    assert not ring.writer.write(0, *as_move(numbered(0, 99)))
     assert ring.bytes() == before
     assert ring.writer.heads.tolist() == heads
-    assert ring.writer.write(1, *numbered(1, 0)), "another slot has room of its own"
+    assert ring.writer.write(1, *as_move(numbered(1, 0))), "another slot has room of its own"
     ring.writer.tails[0] = (first + 1) % WRAP
-    assert ring.writer.write(0, *numbered(0, 99))
-    assert not ring.writer.write(0, *numbered(0, 100))
+    assert ring.writer.write(0, *as_move(numbered(0, 99)))
+    assert not ring.writer.write(0, *as_move(numbered(0, 100)))
 
 
 def test_judged_samples_that_are_not_committed_yet_take_room(ring: Ring) -> None:
     """If the zone dies before its Done is taken, its successor judges them again."""
     ring.counters(0)
     for number in range(RING_PENDING_MAX):
-        ring.writer.write(2, *numbered(2, number))
+        ring.writer.write(2, *as_move(numbered(2, number)))
     for number in range(10):  # the zone reads ten; nobody has taken its Done
         assert ring.read(2, number) == numbered(2, number)
-    assert not ring.writer.write(2, *numbered(2, 64))
+    assert not ring.writer.write(2, *as_move(numbered(2, 64)))
     assert [ring.read(2, number) for number in range(10)] == [numbered(2, number) for number in range(10)]
 
 
@@ -197,7 +203,7 @@ def test_a_write_touches_one_entry_only(ring: Ring) -> None:
     ring.counters(WRAP - 1)
     for slot in range(SLOTS):
         before = np.frombuffer(ring.bytes(), np.uint8)
-        assert ring.writer.write(slot, *numbered(slot, 7))
+        assert ring.writer.write(slot, *as_move(numbered(slot, 7)))
         changed = np.flatnonzero(np.frombuffer(ring.bytes(), np.uint8) != before)
         start = DTYPE["header"].itemsize + (slot * RING_ENTRIES + RING_ENTRIES - 1) * SAMPLE.itemsize
         assert start <= changed.min()
@@ -213,7 +219,7 @@ def test_a_write_touches_one_entry_only(ring: Ring) -> None:
 def test_every_field_arrives_to_the_last_bit(ring: Ring, numbers: tuple[float, ...], epoch: int, seq: int) -> None:
     ring.counters(3)
     recv_ms, t_ms, x, y, z, yaw, vx, vy, vz = numbers
-    assert ring.writer.write(1, recv_ms, t_ms, x, y, z, yaw, vx, vy, vz, epoch, seq)
+    assert ring.writer.write(1, recv_ms, MovePayload(epoch, seq, t_ms, x, z, yaw, vx, vz, y, vy))
     [record] = ring.reader.read(np.array([1], np.intp), np.array([3], np.uint32))
     assert np.array(list(record.item())[:9]).tobytes() == np.array(numbers).tobytes()
     assert (int(record["epoch"]), int(record["seq"])) == (epoch, seq)
@@ -221,9 +227,8 @@ def test_every_field_arrives_to_the_last_bit(ring: Ring, numbers: tuple[float, .
 
 def test_the_fields_go_where_their_names_say(ring: Ring) -> None:
     ring.counters(0)
-    assert ring.writer.write(
-        slot=0, recv_ms=1.0, t_ms=2.0, x=3.0, y=nan, z=5.0, yaw=6.0, vx=7.0, vy=8.0, vz=9.0, epoch=10, seq=11
-    )
+    move = MovePayload(epoch=10, seq=11, t=2.0, x=3.0, z=5.0, yaw=6.0, vx=7.0, vz=9.0, y=None, vy=8.0)
+    assert ring.writer.write(0, 1.0, move)
     [record] = ring.reader.read(np.array([0], np.intp), np.array([0], np.uint32))
     assert np.isnan(record["y"])
     told = {name: float(record[name]) for name in SAMPLE.names or () if name != "y"}
@@ -245,7 +250,7 @@ def test_many_slots_are_read_at_once_each_at_its_own_position(ring: Ring) -> Non
     ring.counters(0)
     for slot in range(SLOTS):
         for number in range(slot + 1):
-            ring.writer.write(slot, *numbered(slot, number))
+            ring.writer.write(slot, *as_move(numbered(slot, number)))
     slots: NDArray[np.intp] = np.array([2, 0, 1], np.intp)
     records = ring.reader.read(slots, np.array([2, 0, 1], np.uint32))
     assert [record.item() for record in records] == [numbered(2, 2), numbered(0, 0), numbered(1, 1)]
@@ -253,7 +258,7 @@ def test_many_slots_are_read_at_once_each_at_its_own_position(ring: Ring) -> Non
 
 def test_what_was_read_is_a_copy(ring: Ring) -> None:
     ring.counters(0)
-    ring.writer.write(0, *numbered(0, 0))
+    ring.writer.write(0, *as_move(numbered(0, 0)))
     records = ring.reader.read(np.array([0], np.intp), np.array([0], np.uint32))
     records["x"] = -1.0
     assert ring.read(0, 0) == numbered(0, 0)
@@ -263,10 +268,10 @@ def test_what_was_read_is_a_copy(ring: Ring) -> None:
 def test_a_new_player_starts_behind_what_the_last_one_left(ring: Ring, first: int) -> None:
     ring.counters(first)
     for number in range(5):
-        ring.writer.write(1, *numbered(1, number))
-    ring.writer.write(0, *numbered(0, 0))
+        ring.writer.write(1, *as_move(numbered(1, number)))
+    ring.writer.write(0, *as_move(numbered(0, 0)))
     assert ring.writer.rewind(1) == (first + 5) % WRAP
     assert ring.writer.pending(1) == 0
     assert ring.writer.pending(0) == 1, "other slots keep what they have"
-    assert ring.writer.write(1, *numbered(1, 77))
+    assert ring.writer.write(1, *as_move(numbered(1, 77)))
     assert ring.read(1, (first + 5) % WRAP) == numbered(1, 77)

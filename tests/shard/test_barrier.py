@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import nan
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from shard.fleet.memory import Memory
 from shared.cells import EncodedCell
 from shared.constants import PIPE_MESSAGE_BYTES_MAX
 from shared.ids import NO_ZONE
+from shared.messages import MovePayload
 from tests.cell_forms import plain_cell
 
 PERIOD_MS = 50.0
@@ -97,7 +97,7 @@ class Shard:
 
     def sample(self, slot: int, count: int = 1) -> None:
         for _ in range(count):
-            assert self.memory.ring.write(slot, 0.0, 0.0, 1.0, nan, 1.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+            assert self.memory.ring.write(slot, 0.0, MovePayload(0, 0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0))
 
     def last(self, zone: int) -> Tick:
         return self.zones[zone].sent[-1]

@@ -257,7 +257,9 @@ def test_an_extra_field_cannot_hide_level_or_time() -> None:
     assert (fields["level_"], fields["time_"], fields["logger_"]) == ("none", "never", 5)
 
 
-@pytest.mark.parametrize("value", ["\ud800", 2**70, {1: "\udcff"}, object(), {1, 2}, float("nan")], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", ["\ud800", 2**70, {1: "\udcff"}, object(), {1, 2}, float("nan")], ids=lambda value: type(value).__name__
+)
 def test_an_odd_value_does_not_cost_the_line(value: object) -> None:
     assert json.loads(logged("json", "info", "up", extra={"odd": value}))["message"] == "up"
     assert "odd=" in logged("text", "info", "up", extra={"odd": value})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import count
-from math import nan
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ from ipc.control import Command, Done, Place, PlacedAt, Seat, Tick
 from ipc.input_ring import InputReader, InputWriter
 from ipc.layout import Geometry, arena_dtype, input_dtype, table_dtype
 from ipc.world_table import MainTable, ZoneTable
+from shared.messages import MovePayload
 from shared.player_state import COLUMNS
 from shared.world.static_world import StaticWorld
 from shared.world.zone_map import ZoneMap
@@ -61,7 +61,7 @@ class Stage:
 
     def sample(self, slot: int, seq: int, x: float, z: float, epoch: int = 0) -> None:
         now_ms = START_MS + 50.0 * self.number
-        assert self.ring.write(slot, now_ms, now_ms, x, nan, z, 0.0, 0.0, 0.0, 0.0, epoch, seq)
+        assert self.ring.write(slot, now_ms, MovePayload(epoch, seq, now_ms, x, z, 0.0, 0.0, 0.0))
 
     def tick(
         self,

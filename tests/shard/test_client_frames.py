@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from shard.access.connection import _only_text_frame, _whole_text_frames
+from shard.access.client_frames import only_text_frame, whole_text_frames
 from shared.constants import MESSAGE_BYTES_MAX
 
 FRAMES = st.builds(
@@ -35,9 +35,9 @@ CHUNKS = st.one_of(
 @example(chunk=Frame(Opcode.TEXT, bytes(200)).serialize(mask=True))
 @example(chunk=b"\x81\xfe\x00\x00\x00\x00")
 def test_the_shortcut_agrees_with_the_careful_reader(chunk: bytes) -> None:
-    payloads, size = _whole_text_frames(chunk)
+    payloads, size = whole_text_frames(chunk)
     alone = payloads[0] if len(payloads) == 1 and size == len(chunk) else None
-    shortcut = _only_text_frame(chunk)
+    shortcut = only_text_frame(chunk)
     assert (shortcut is None) == (alone is None)
     assert shortcut == alone
 
@@ -45,5 +45,5 @@ def test_the_shortcut_agrees_with_the_careful_reader(chunk: bytes) -> None:
 def test_sizes_around_the_limit() -> None:
     for size in (125, 126, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1, 65_600):
         test = Frame(Opcode.TEXT, bytes(size)).serialize(mask=True)
-        shortcut = _only_text_frame(test)
+        shortcut = only_text_frame(test)
         assert shortcut == (bytes(size) if size <= MESSAGE_BYTES_MAX else None)
