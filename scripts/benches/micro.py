@@ -241,6 +241,10 @@ def _racers(racers: int) -> list[Timing]:
 
 
 class _ZoneBench:
+    SPEED_MPS = 10.0
+    TURN = SPEED_MPS * 0.05 / 10.0
+    """Radians per tick, on a circle of 10 m."""
+
     def __init__(
         self, zone: Zone, table: MainTable, ring: InputWriter, arena: CellReader, world: World, players: int
     ) -> None:
@@ -253,23 +257,30 @@ class _ZoneBench:
         self._z = np.array([pose.z for pose in poses])
         for slot in range(players):
             table.seat(slot, 1, f"player-{slot}", f"Player {slot}", 0, 0)
+        table.column("pos")[:, :, 0], table.column("pos")[:, :, 2] = self._at(0)
         self._adopt = [(slot, 1) for slot in range(players)]
 
     def write_samples(self) -> None:
         """One sample per player, received now: what the next tick will judge."""
         self._count += 1
         now_ms = 1e6 + 50.0 * self._count
-        turn = self._count / 10
-        xs, zs = (self._x + 10 * np.sin(turn)).tolist(), (self._z + 10 * np.cos(turn)).tolist()
-        for slot, (x, z) in enumerate(zip(xs, zs, strict=True)):
-            self._ring.write(slot, now_ms, MovePayload(0, self._count, now_ms, x, z, turn % 6, 10.0, 0.0, 0.0))
+        turn = self._count * self.TURN
+        vx, vz = self.SPEED_MPS * np.cos(turn), -self.SPEED_MPS * np.sin(turn)
+        for slot, (x, z) in enumerate(zip(*map(np.ndarray.tolist, self._at(self._count)), strict=True)):
+            self._ring.write(slot, now_ms, MovePayload(0, self._count, now_ms, x, z, turn % 6, vx, vz))
+
+    def _at(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where everybody is at a sample: circles of 10 m."""
+        return self._x + 10.0 * np.sin(count * self.TURN), self._z + 10.0 * np.cos(count * self.TURN)
 
     def tick(self) -> None:
         """Samples for everybody (not timed), then the tick of the zone, then the commit."""
         self._table.head[:] = self._ring.heads
         self.half ^= 1
         adopted, self._adopt = self._adopt, []
-        self._zone.tick(Tick(self._count, 1e6 + 50.0 * self._count, self.half, self._count - 1, adopted, [], [], []))
+        now_ms = 1e6 + 50.0 * self._count
+        done = self._zone.tick(Tick(self._count, now_ms, self.half, self._count - 1, adopted, [], [], []))
+        assert done.accepted == len(self._slots), f"{done.counts}: a tick without accepted samples costs little"
         self._table.commit(self._slots)
         self._ring.tails[:] = self._ring.heads
 
