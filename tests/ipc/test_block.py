@@ -15,18 +15,26 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from ipc import block
 from ipc.block import SHM_DIR, Block, BlockFault, attach, block_name, create, remove_stale
 from ipc.layout import HEADER, LAYOUT_VERSION, MAGIC, Geometry, arena_dtype, table_dtype
 
 pytestmark = pytest.mark.skipif(not SHM_DIR.is_dir(), reason="blocks are files only on Linux")
 
+PREFIX = "shtst-"
+"""As long as the real one. A shard that starts meanwhile, in another test, must not tidy up what these tests leave."""
 GEOMETRY = Geometry(slots=3, zones=2)
 TABLE = table_dtype(GEOMETRY)
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def own_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "PREFIX", PREFIX)
+
+
 @pytest.fixture
-def instance() -> Iterator[str]:
+def instance(own_prefix: None) -> Iterator[str]:
     """A name of a shard that nobody else has; whatever the test leaves of it is an error, and is removed."""
     name = uuid4().hex[:8]
     yield name
@@ -54,10 +62,11 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-PREAMBLE = """
+PREAMBLE = f"""
 import os, sys
 from multiprocessing import resource_tracker
 from ipc import block
+block.PREFIX = {PREFIX!r}
 from ipc.layout import Geometry, table_dtype
 geometry = Geometry(slots=3, zones=2)
 dtype = table_dtype(geometry)
@@ -122,7 +131,7 @@ def test_a_second_creator_is_refused_and_harms_nothing(instance: str, table: Blo
 
 
 def test_names_are_short_enough_for_every_system() -> None:
-    assert block_name("deadbeef", "cells-63") == "shard-deadbeef-cells-63"
+    assert block_name("deadbeef", "cells-63") == f"{PREFIX}deadbeef-cells-63"
     with pytest.raises(AssertionError, match="longer than 30"):
         block_name("an-instance-name", "cells-63")
 
@@ -131,7 +140,7 @@ def test_names_are_short_enough_for_every_system() -> None:
 
 
 def test_a_block_that_is_not_there_is_a_shard_that_does_not_run(instance: str) -> None:
-    with pytest.raises(BlockFault, match=f"no block shard-{instance}-table.*not running"):
+    with pytest.raises(BlockFault, match=f"no block {PREFIX}{instance}-table.*not running"):
         attach(instance, "table", TABLE, GEOMETRY)
 
 
@@ -296,7 +305,11 @@ def test_a_pid_that_is_somebody_elses_by_now_is_no_owner(instance: str) -> None:
 
 
 def test_files_that_are_not_ours_and_blocks_without_a_header_yet_stay(instance: str) -> None:
-    foreign = [SHM_DIR / f"other-{instance}", SHM_DIR / f"shard-{instance}-short", SHM_DIR / f"shard-{instance}-new"]
+    foreign = [
+        SHM_DIR / f"other-{instance}",
+        SHM_DIR / f"{PREFIX}{instance}-short",
+        SHM_DIR / f"{PREFIX}{instance}-new",
+    ]
     try:
         assert run_python(LEAVE_BEHIND, instance).returncode == 9
         [left] = files_of(instance)
