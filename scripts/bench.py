@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -22,6 +23,7 @@ import numpy as np
 import psutil
 
 from scripts.benches import micro, system
+from scripts.benches.cost import Cost, Point, cost_of
 from scripts.benches.system import Outcome, Work
 
 ROUNDS = 5
@@ -112,6 +114,7 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
             for work in works:
                 outcomes[work].append(system.run(work, Path(scratch)))
     print("".join(f"{column:>12}" for column in columns))
+    points: list[Point] = []
     for work, found in outcomes.items():
         middle = {
             name: statistics.median(getattr(outcome, name) for outcome in found)
@@ -131,6 +134,9 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
                 "herd_late",
             )
         }
+        if work.server == "shard" and work.scenario == "uniform":
+            cpu_ms = (middle["main_ms"] + middle["zones_ms"]) * work.players
+            points.append(Point(work.zones, work.players, cpu_ms))
         holds = f"{sum(outcome.holds for outcome in found)}/{rounds}"
         cells = [
             work.server,
@@ -141,7 +147,18 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
             holds,
         ]
         print("".join(f"{cell:>12}" for cell in cells))
+    if points:
+        print(_cost_line(cost_of(points)))
     return [system.as_row(outcome) for found in outcomes.values() for outcome in found]
+
+
+def _cost_line(cost: Cost) -> str:
+    players = ", ".join(f"{each_ms:.3f} with {players}" for players, each_ms in cost.per_player_ms.items())
+    zone = "unknown: ask for several, as in --zones 1,4" if math.isnan(cost.per_zone_ms) else f"{cost.per_zone_ms:.1f}"
+    return (
+        f"\nuniform, ms of processor per second: per zone {zone}; per player {players} "
+        f"(dearest over cheapest: {cost.spread:+.0%})"
+    )
 
 
 def _numbers(text: str) -> list[int]:

@@ -6,6 +6,8 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -24,6 +26,7 @@ from shard.races.race import COUNTDOWN_MS
 from shard.views.fanout import CellNews, Fanout
 from shard.views.watching import Watching
 from shared import player_state
+from shared.cells import EncodedCell
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
 from shared.player_state import PlayerState, fresh
@@ -179,6 +182,7 @@ def _zone(players: int) -> list[Timing]:
         for _ in range(5):
             bench.write_samples()
             bench.tick()
+        encode = _last_encode(zone, bench)
         fanout = Fanout(players, Watching(zone_map.size_m // CELL_M, CELL_M, 0))
         socket = _NullSocket()
         homes, pos = memory.table.committed("home"), memory.table.committed("pos")
@@ -190,6 +194,7 @@ def _zone(players: int) -> list[Timing]:
         fanout.publish(1, 0.0, homes, pos, cells)
         return [
             time_prepared(f"tick of a zone with {players} players", bench.write_samples, bench.tick, repeats=40),
+            time_piece(f"of this, encode its {len(page.entries)} cells", encode),
             time_piece(f"read its {len(page.entries)} cells in main", bench.read),
             time_piece(
                 f"join and offer frames to {players} watchers", lambda: fanout.publish(2, 0.0, homes, pos, cells)
@@ -199,6 +204,20 @@ def _zone(players: int) -> list[Timing]:
         for view in views:
             view.release()
         memory.close()
+
+
+def _last_encode(zone: Zone, bench: _ZoneBench) -> Callable[[], object]:
+    """One more tick; returns what encodes its cells again."""
+    encode, asked = zone._encoder.encode, []
+
+    def listening(*arguments: Any) -> list[EncodedCell]:
+        asked.append(arguments)
+        return encode(*arguments)
+
+    with mock.patch.object(zone._encoder, "encode", listening):
+        bench.write_samples()
+        bench.tick()
+    return lambda: encode(*asked[0])
 
 
 def _racers(racers: int) -> list[Timing]:
