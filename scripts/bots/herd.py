@@ -4,7 +4,9 @@ What a herd checks: every frame's header and length (so every byte is accounted 
 sampled client, and, of those, its own rows and the rows of the other sampled clients near it: from them the time from
 sending a move to seeing it. What it does not check is everything that a strict bot does; ``scripts.swarm`` is for that.
 
-Each client drives a circle around its spawn point, so its rows change with every sample and the density stays.
+Each client drives a circle around its spawn point, so its rows change with every sample and the density stays. All
+samples of a step are computed and written as one text of fixed width, which is then cut: what is left per client and
+tick is a send, a receive, and the look at a header.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from shared.messages import (
     Auth,
@@ -37,7 +41,7 @@ from shared.messages import (
 )
 
 PERIOD_S = 0.05
-PHASES = 25
+PHASES = 10
 """Steps into which a period is divided: sends are spread over it."""
 SPEED_MPS = 10.0
 RADIUS_M = 15.0
@@ -46,7 +50,13 @@ APPROACH_MPS = 15.0
 GOLDEN_ANGLE = 2.399963
 """Radians; points at its multiples never line up."""
 SAMPLE_EVERY = 40
-READ_BYTES = 256 * 1024
+READ_BYTES = 16 * 1024
+"""More would be allocated and given back by a system call each, for every receive."""
+FIRST_SEQ = 100_000
+"""Leaves all of them six digits."""
+_ONE: list[bytes] = [b""]
+"""One whole frame at which nobody looks."""
+F64 = NDArray[np.float64]
 _UPGRADE = (
     "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -63,6 +73,16 @@ def client_frame(payload: bytes) -> bytes:
     if length < 126:
         return struct.pack("!BB4x", 0x81, 0x80 | length) + payload
     return struct.pack("!BBH4x", 0x81, 0x80 | 126, length) + payload
+
+
+_MOVE = (
+    b'{"type":"move","payload":{"epoch":%5d,"seq":%6d,"t":%9.0f,"x":%7.2f,"z":%7.2f,"yaw":%5.3f,"vx":%6.2f,"vz":%6.2f}}'
+)
+"""Numbers are padded with blanks, so that every move has the same length."""
+_MOVE_BYTES = len(_MOVE % (0, 0, 0, 0, 0, 0, 0, 0))
+_MOVE_FRAME = client_frame(bytes(_MOVE_BYTES))[:-_MOVE_BYTES] + _MOVE
+_MOVE_FRAME_BYTES = len(client_frame(bytes(_MOVE_BYTES)))
+assert b"%" not in _MOVE_FRAME[: -len(_MOVE)], "the header is part of a format"
 
 
 @dataclass(slots=True)
@@ -93,11 +113,11 @@ class Client:
     def __init__(self, number: int, address: tuple[str, int], token: str) -> None:
         self.number = number
         self.slot = -1
-        self._epoch = 0
-        self._world_m = 0
-        self._centre = (0.0, 0.0)
-        self._goal: tuple[float, float] | None = None
-        self.seq = 0
+        self.lost = False
+        self.epoch = 0
+        self.world_m = 0
+        self.centre = (0.0, 0.0)
+        """Where the middle of its circle is when it is placed."""
         self.sampled = number % SAMPLE_EVERY < 2  # pairs, so that the second can see the first
         self.sent: deque[tuple[int, float]] = deque(maxlen=40)
         """(seq, monotonic time) of the newest moves of a sampled client."""
@@ -120,6 +140,7 @@ class Client:
             raise HerdFault(f"client {number}: {head.partition(chr(13).encode())[0].decode()}")
         self.socket.sendall(client_frame(encode(Auth(AuthPayload(token)))))
         self.socket.sendall(client_frame(encode(Enter(EnterPayload(name=f"Herd {number:05d}")))))
+        self.send = self.socket.send
 
     def settle(self, timeout_s: float) -> None:
         """Wait, blocking, until the client stands in the world. Raises HerdFault."""
@@ -130,55 +151,16 @@ class Client:
                 self._hear(decode_server(payload))
         self.socket.setblocking(False)
 
-    def head_for(self, x: float, z: float) -> None:
-        """Drive the circle's middle there, at APPROACH_MPS."""
-        self._goal = x, z
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the circle's middle is where it shall be."""
-        return self._goal is None
-
-    def _approach(self) -> tuple[float, float]:
-        """Move the circle's middle on by a period; returns its velocity."""
-        if self._goal is None:
-            return 0.0, 0.0
-        away_x, away_z = self._goal[0] - self._centre[0], self._goal[1] - self._centre[1]
-        away_m = math.hypot(away_x, away_z)
-        if away_m < APPROACH_MPS * PERIOD_S:
-            self._goal = None
-            return 0.0, 0.0
-        vx, vz = APPROACH_MPS * away_x / away_m, APPROACH_MPS * away_z / away_m
-        self._centre = self._centre[0] + vx * PERIOD_S, self._centre[1] + vz * PERIOD_S
-        return vx, vz
-
-    def move(self, now_s: float) -> bytes:
-        """The next sample as a frame: a circle at constant speed, whose middle may be on its way."""
-        self.seq += 1
-        drift_x, drift_z = self._approach()
-        turn = self.number + now_s * SPEED_MPS / RADIUS_M
-        sin, cos = math.sin(turn), math.cos(turn)
-        x, z = self._centre[0] + RADIUS_M * sin, self._centre[1] + RADIUS_M * cos
-        payload = (
-            b'{"type":"move","payload":{"epoch":%d,"seq":%d,"t":%.1f,"x":%.2f,"z":%.2f,"yaw":%.3f,"vx":%.2f,"vz":%.2f}}'
-            % (
-                self._epoch,
-                self.seq,
-                now_s * 1000,
-                x,
-                z,
-                turn % math.tau,
-                drift_x + SPEED_MPS * cos,
-                drift_z - SPEED_MPS * sin,
-            )
-        )
-        return client_frame(payload)
-
     def read(self) -> tuple[int, list[bytes]]:
         """Everything that has arrived: its bytes, and the payloads of whole frames."""
         data = self._receive()
+        size = len(data)
+        if not self._buffer and size > 4 and data[0] == 0x81:  # nearly always: one whole snapshot
+            length = data[1]
+            if length == 126 and (data[2] << 8 | data[3]) + 4 == size:
+                return size, [data[4:]] if self.sampled else _ONE
         self._buffer = self._buffer + data if self._buffer else data
-        return len(data), self._frames()
+        return size, self._frames()
 
     def _receive(self) -> bytes:
         try:
@@ -222,15 +204,60 @@ class Client:
         if isinstance(message, Error):
             raise HerdFault(f"client {self.number}: {message.payload.code}: {message.payload.message}")
         if isinstance(message, Welcome):
-            self._world_m = message.payload.world.size_m
+            self.world_m = message.payload.world.size_m
         elif isinstance(message, Placed):
-            self.slot, self._epoch = message.payload.slot, message.payload.epoch
+            self.slot, self.epoch = message.payload.slot, message.payload.epoch
             turn = self.number + time.monotonic() * SPEED_MPS / RADIUS_M
             x, z = message.payload.x - RADIUS_M * math.sin(turn), message.payload.z - RADIUS_M * math.cos(turn)
-            self._centre = (
-                min(max(x, RADIUS_M), self._world_m - RADIUS_M),
-                min(max(z, RADIUS_M), self._world_m - RADIUS_M),
+            self.centre = (
+                min(max(x, RADIUS_M), self.world_m - RADIUS_M),
+                min(max(z, RADIUS_M), self.world_m - RADIUS_M),
             )
+
+
+class Course:
+    """Where everybody drives: circles of RADIUS_M at SPEED_MPS, whose middles may be on their way somewhere."""
+
+    def __init__(self, clients: list[Client]) -> None:
+        self._number = np.arange(len(clients), dtype=np.float64)
+        self._epoch = np.array([client.epoch for client in clients], np.float64)
+        self._centre = np.array([client.centre for client in clients]).reshape(-1, 2)
+        self._goal = self._centre.copy()
+
+    def head_for(self, goals: F64) -> None:
+        """Take the middles to ``goals`` (N, 2) metres, at APPROACH_MPS."""
+        self._goal = goals
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all middles are where they shall be."""
+        return bool((self._goal == self._centre).all())
+
+    def frames(self, which: slice, now_s: float, seq: int) -> list[memoryview]:
+        """The next moves of these clients, as frames: a period after their last ones."""
+        centre = self._centre[which]  # a view
+        way = self._goal[which] - centre
+        away_m = np.sqrt((way * way).sum(axis=1))[:, None]
+        far = away_m >= APPROACH_MPS * PERIOD_S
+        drift = np.where(far, way * (APPROACH_MPS / np.maximum(away_m, 1e-9)), 0.0)
+        centre[:] = np.where(far, centre + drift * PERIOD_S, self._goal[which])
+        turn = self._number[which] + now_s * SPEED_MPS / RADIUS_M
+        sin, cos = np.sin(turn), np.cos(turn)
+        values = np.column_stack(
+            (
+                self._epoch[which],
+                np.full(len(turn), seq),
+                np.full(len(turn), now_s * 1000.0),
+                centre[:, 0] + RADIUS_M * sin,
+                centre[:, 1] + RADIUS_M * cos,
+                turn % math.tau,
+                drift[:, 0] + SPEED_MPS * cos,
+                drift[:, 1] - SPEED_MPS * sin,
+            )
+        )
+        text = memoryview(_MOVE_FRAME * len(turn) % tuple(values.ravel().tolist()))
+        assert len(text) == len(turn) * _MOVE_FRAME_BYTES, "a number is wider than its place"
+        return [text[at : at + _MOVE_FRAME_BYTES] for at in range(0, len(text), _MOVE_FRAME_BYTES)]
 
 
 class Herd:
@@ -239,6 +266,8 @@ class Herd:
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.totals = Totals()
+        self._course = Course([])
+        self._seq = FIRST_SEQ
         self._poll = select.epoll()
         self._by_fd: dict[int, Client] = {}
         self._by_slot: dict[int, Client] = {}
@@ -252,6 +281,7 @@ class Herd:
             self._by_fd[client.socket.fileno()] = client
             self._by_slot[client.slot] = client
         self.clients += fresh
+        self._course = Course(self.clients)
 
     def run(self, seconds: float) -> Totals:
         """Drive for ``seconds``; returns what was counted."""
@@ -268,13 +298,12 @@ class Herd:
 
     def gather(self, x: float, z: float, radius_m: float, timeout_s: float = 60.0) -> None:
         """Have everybody drive into a disc, evenly spread; returns when all are there."""
-        within_m = radius_m - RADIUS_M
-        for number, client in enumerate(self.clients):
-            away_m = within_m * math.sqrt((number + 0.5) / len(self.clients))
-            turn = number * GOLDEN_ANGLE
-            client.head_for(x + away_m * math.sin(turn), z + away_m * math.cos(turn))
+        number = np.arange(len(self.clients))
+        away_m = (radius_m - RADIUS_M) * np.sqrt((number + 0.5) / len(self.clients))
+        turn = number * GOLDEN_ANGLE
+        self._course.head_for(np.column_stack((x + away_m * np.sin(turn), z + away_m * np.cos(turn))))
         end_s = time.monotonic() + timeout_s
-        while not all(client.arrived for client in self.clients):
+        while not self._course.arrived:
             self.run(0.5)
             if time.monotonic() > end_s:
                 raise HerdFault("not everybody arrived in the crowd in time")
@@ -287,21 +316,27 @@ class Herd:
 
     def _send(self, phase: int, due: float) -> None:
         now_s = time.monotonic()
-        self.totals.steps += 1
-        self.totals.late_sends += now_s - due > PERIOD_S / 10
-        for client in self.clients[phase::PHASES]:
-            frame = client.move(now_s)
+        totals = self.totals
+        totals.steps += 1
+        totals.late_sends += now_s - due > PERIOD_S / 10
+        if phase == 0:
+            self._seq += 1
+        which = slice(phase, None, PHASES)
+        for client, frame in zip(self.clients[which], self._course.frames(which, now_s, self._seq), strict=True):
+            if client.lost:
+                continue
             if client.sampled:
-                client.sent.append((client.seq, now_s))
+                client.sent.append((self._seq, now_s))
             try:
-                client.socket.send(frame)
+                client.send(frame)
             except BlockingIOError:
                 continue  # the shard does not read us: it will show in the latencies
             except OSError:
                 self._lose(client)
-            self.totals.moves += 1
+            totals.moves += 1
 
     def _read_until(self, due: float) -> None:
+        totals = self.totals
         while True:
             left = due - time.monotonic()
             ready = self._poll.poll(max(left, 0.0), 256)
@@ -312,8 +347,8 @@ class Herd:
                 except HerdFault:
                     self._lose(client)
                     continue
-                self.totals.bytes_in += size
-                self.totals.frames += len(frames)
+                totals.bytes_in += size
+                totals.frames += len(frames)
                 if client.sampled:
                     self._look(client, frames)
             if left <= 0:
@@ -362,4 +397,4 @@ class Herd:
         self._poll.unregister(client.socket)
         del self._by_fd[client.socket.fileno()]
         client.socket.close()
-        self.clients.remove(client)
+        client.lost = True
