@@ -80,6 +80,10 @@ PIPE_MESSAGE_BYTES_MAX = 64 * 1024
 DEADLINE_FRACTION = 0.6
 """Share of a tick's period after which zones that have not answered are left out of the tick's frames."""
 
+LAST_CALL_FRACTION = 0.9
+"""The same where most zones have not answered: then the host is slow, not they, and frames without them would only add
+to its load: they cost as much as others, and what they leave out has to be told in full afterwards."""
+
 AIRBORNE_M = 1.5
 """Higher above the ground than this a car flies: the ground as zones know it is off by up to 1.1 m on steep banks."""
 

@@ -211,6 +211,11 @@ class Barrier:
         """Zones whose Done is not in."""
         return [desk for desk in self.desks if not desk.idle]
 
+    def mostly_late(self, tick: int) -> bool:
+        """Whether most of the zones that were given this tick have not answered it."""
+        late = sum(desk.outstanding is not None and desk.outstanding.tick == tick for desk in self.desks)
+        return late > sum(desk.committed == tick for desk in self.desks)
+
     def shown_elsewhere(self, desk: ZoneDesk) -> set[int]:
         """Slots that a late zone has been told to release and that its last cells must not claim any more.
 

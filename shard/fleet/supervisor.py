@@ -11,7 +11,7 @@ from collections.abc import Callable
 from shard.clock import ServerClock
 from shard.fleet.fleet import Fleet, Worker
 from shard.realm import Realm
-from shared.constants import DEADLINE_FRACTION
+from shared.constants import DEADLINE_FRACTION, LAST_CALL_FRACTION
 from shared.garbage import Garbage
 
 POLL_S = 0.002
@@ -58,7 +58,7 @@ class Supervisor:
                 due_ms = self._next_due(due_ms)
                 await self._sleep_until(due_ms)
                 self._begin(due_ms)
-                await self._wait_done(due_ms + self._period_ms * DEADLINE_FRACTION)
+                await self._wait_done(due_ms)
                 self._end()
                 fleet.replenish()
                 self.garbage.collect((due_ms + self._period_ms - self._clock.now_ms()) / 1000.0)
@@ -94,17 +94,20 @@ class Supervisor:
         self._realm.relief.behind |= late_ms >= self._period_ms
         self._realm.begin_tick(due_ms)
 
-    async def _wait_done(self, deadline_ms: float) -> None:
-        """Until every zone that was given this tick has answered, or the deadline."""
+    async def _wait_done(self, due_ms: float) -> None:
+        """Until every zone that was given this tick has answered, or the deadline; the later one if most have not."""
         self._note_answers()
-        try:
-            async with asyncio.timeout_at(self._loop_time(deadline_ms)):
-                await self._all_in.wait()
-        except TimeoutError:
-            pass
-        if self._realm.barrier.late():
-            for worker in list(self._fleet.workers):  # a Done that is here already is not late
-                self._fleet.receive(worker)
+        for share in (DEADLINE_FRACTION, LAST_CALL_FRACTION):
+            try:
+                async with asyncio.timeout_at(self._loop_time(due_ms + self._period_ms * share)):
+                    await self._all_in.wait()
+            except TimeoutError:
+                pass
+            if self._realm.barrier.late():
+                for worker in list(self._fleet.workers):  # a Done that is here already is not late
+                    self._fleet.receive(worker)
+            if not self._realm.barrier.mostly_late(self._realm.tick):
+                break
         self._fleet.poll()
         self._charge_late()
         if self._failure is not None:

@@ -156,6 +156,26 @@ def test_every_idle_zone_gets_the_tick_and_a_late_one_none(shard: Shard) -> None
     assert shard.barrier.late() == []
 
 
+def test_most_zones_are_late_when_more_have_not_answered_this_tick_than_have() -> None:
+    with opened(zones=4) as shard:
+        assert shard.begin() == [0, 1, 2, 3]
+        late = []
+        for zone in range(4):
+            late.append(shard.barrier.mostly_late(1))
+            shard.answer(zone)
+        assert late == [True, True, False, False]
+        assert not shard.barrier.mostly_late(1)
+        shard.begin()
+        for zone in (0, 1, 2):
+            shard.answer(zone)
+        shard.begin()  # zone 3 still owes tick 2, and was not given this one
+        late = []
+        for zone in (0, 1, 2):
+            late.append(shard.barrier.mostly_late(3))
+            shard.answer(zone)
+        assert late == [True, True, False]
+
+
 def test_a_tick_carries_number_time_half_and_what_was_shown_last(shard: Shard) -> None:
     shard.step()
     shard.barrier.desks[0].shown = 1
