@@ -28,7 +28,8 @@ from ipc.input_ring import Lane
 from ipc.layout import Geometry
 from shard.fleet.fleet import Fleet, Standing, Worker
 from shard.fleet.memory import Memory
-from shard.realm import Client, Entry, Realm
+from shard.players.occupants import Client, Entry
+from shard.realm import Realm
 from shared.messages import MovePayload, PlacedPayload, ServerMessage
 from shared.vehicles import VEHICLES
 from shared.world.world import World

@@ -7,11 +7,8 @@ so that the same realm runs under sockets and spawned zones, and in a test that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from ipc.control import Done, Place, PlacedAt, Resume, Sanction, Seat, SetFlags, ToZone
-from ipc.input_ring import Lane
 from shard.conduct.conduct import Conduct
 from shard.conduct.records import Records
 from shard.fleet.audit import Auditor
@@ -22,77 +19,17 @@ from shard.fleet.relief import Relief
 from shard.fleet.slots import SlotPool
 from shard.land.attendant import Attendant
 from shard.land.signals import Signals
+from shard.players.occupants import Client, Entry, Nobody, Occupant
 from shard.races.director import Director, Entrant
 from shard.races.race_desk import RaceCounter, kiosk_rule
-from shard.views.fanout import CellNews, Fanout, Socket
+from shard.views.fanout import CellNews, Fanout
 from shard.views.watching import Watching
 from shared.constants import CELL_M, FLAG_AWAY, FLAG_FROZEN, FLAG_GHOST
-from shared.ids import NO_ZONE, Generation, Slot
-from shared.messages import PlacedPayload, PlacedReason, ServerMessage, SignalKind
+from shared.ids import NO_ZONE
+from shared.messages import PlacedPayload, PlacedReason, SignalKind
 from shared.world.land import Land, land_of
 from shared.world.world import Pose, World
 from shared.world.zone_map import ZoneMap
-
-
-class Client(Socket, Protocol):
-    """The player's end: frames and news of itself."""
-
-    lane: Lane | None
-    """Where the samples of the player's car go; None: it has none that it may drive."""
-
-    def placed(self, payload: PlacedPayload) -> None:
-        """The server moved the player's car."""
-
-    def send(self, message: ServerMessage) -> None:
-        """Send one message."""
-
-    def deliver(self, frame: bytes) -> None:
-        """Send a frame that many share and that must not be left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Who enters, and as what."""
-
-    player: str
-    name: str
-    vehicle: str
-    spawn: str | None = None
-    """Name of a spawn point; None: any."""
-
-
-@dataclass(slots=True)
-class Occupant:
-    """A player with a body in the world."""
-
-    entry: Entry
-    slot: Slot
-    generation: Generation
-    client: Client
-    leaving: bool = False
-    away: bool = False
-    """The socket is lost, the body is held."""
-    resumes: int = 0
-    """Resumes on their way: placements from before the last of them are no news to its client."""
-
-
-class _Nobody:
-    """The client of a body that is held."""
-
-    def __init__(self) -> None:
-        self.lane: Lane | None = None
-
-    def offer(self, frame: bytes) -> bool:
-        return False
-
-    def placed(self, payload: PlacedPayload) -> None:
-        pass
-
-    def send(self, message: ServerMessage) -> None:
-        pass
-
-    def deliver(self, frame: bytes) -> None:
-        pass
 
 
 class Realm:
@@ -166,7 +103,7 @@ class Realm:
             return None
         head, vehicle = self.memory.ring.rewind(slot), self.vehicles[entry.vehicle]
         self.memory.table.seat(slot, generation, entry.player, entry.name, vehicle, head)
-        occupant = Occupant(entry, *seat, _Nobody(), away=True)
+        occupant = Occupant(entry, *seat, Nobody(), away=True)
         self._by_player[entry.player] = self._by_slot[slot] = occupant
         self.barrier.admit(seat, self.zone_map.zone_of_point(x, z))
         return occupant
@@ -216,7 +153,7 @@ class Realm:
         if occupant is not None and not occupant.away:
             occupant.away = True
             self._unwatch(occupant)
-            occupant.client = _Nobody()
+            occupant.client = Nobody()
             self.barrier.command(SetFlags(occupant.slot, occupant.generation, FLAG_AWAY | FLAG_GHOST, 0))
             self.races.away(player, self.now_ms)
         return occupant is not None

@@ -20,7 +20,8 @@ from ipc.world_block import columns_of
 from ipc.world_table import ZoneTable
 from shard.fleet.fleet import Fleet, Worker
 from shard.fleet.memory import Memory
-from shard.realm import Entry, Occupant, Realm
+from shard.players.occupants import Entry, Occupant
+from shard.realm import Realm
 from shard.views.watching import Watching
 from shared.constants import CELL_M
 from shared.messages import Kiosk, MovePayload, PlacedPayload, ServerMessage, SignalHeard, Snapshot, decode_server

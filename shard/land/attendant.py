@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipc.control import KioskVerdict, Reidentify
 from shard.access.wsframe import text_frame
+from shard.fleet.barrier import Barrier
+from shard.fleet.memory import Memory
 from shard.land.arrivals import Arrivals
 from shard.land.kiosk_views import KioskViews
 from shard.land.kiosks import Answer, Asker, Change, Effect, Judge, KioskDesk, Travel, Unknown
+from shard.players.occupants import Entry, Occupant
 from shared.constants import CELL_M
 from shared.ids import NO_ZONE
-from shared.messages import Error, ErrorPayload, InteractPayload, Kiosk, KioskPayload, encode
+from shared.messages import Error, ErrorPayload, InteractPayload, Kiosk, KioskPayload, PlacedReason, encode
 from shared.world.land import Land
+from shared.world.world import Pose
+from shared.world.zone_map import ZoneMap
 
-if TYPE_CHECKING:
-    from shard.realm import Entry, Occupant, Realm
+
+class Place(Protocol):
+    """The realm, as far as kiosks reach into it."""
+
+    barrier: Barrier
+    memory: Memory
+    now_ms: float
+    zone_map: ZoneMap
+
+    def occupant_at(self, slot: int) -> Occupant | None:
+        """The body in a slot, unless there is none or it is leaving."""
+
+    def place(self, occupant: Occupant, pose: Pose, reason: PlacedReason) -> None:
+        """Move a car by the server's hand."""
 
 
 class Attendant:
     """All kiosks of a realm."""
 
-    def __init__(self, realm: Realm, land: Land) -> None:
+    def __init__(self, realm: Place, land: Land) -> None:
         kiosks, vehicles = land.kiosks, land.vehicles
         self.desk = KioskDesk(kiosks, [vehicle.name for vehicle in vehicles])
         self.renamed: Callable[[Entry], None] = lambda entry: None

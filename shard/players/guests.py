@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from shard.players.occupants import Client, Entry
 from shard.players.session import Session
-from shard.realm import Client, Entry
 from shared.messages import CloseCode, ServerMessage
 
 

@@ -26,6 +26,7 @@ from shard.land.chunk_stock import Stock, stock_of
 from shard.land.streaming import REACH_CHUNKS, Desk, Terms
 from shard.players.guests import Guest, Peer
 from shard.players.line import Line, Place
+from shard.players.occupants import Entry
 from shard.players.presence import Doing, Roster
 from shard.players.session import (
     Close,
@@ -43,7 +44,7 @@ from shard.players.session import (
     Verify,
 )
 from shard.races.director import Refusal
-from shard.realm import Entry, Realm
+from shard.realm import Realm
 from shared.constants import CHUNK_M, MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from shared.messages import (
     CHUNKS_MAX,

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 
 from shard.players.guests import Guest
+from shard.players.occupants import Entry
 from shard.players.reception import Reception
-from shard.realm import Entry, Realm
+from shard.realm import Realm
 from shard.state.checkpoint import CARS_KEPT_MS, LEAP_MS, RESET, Body, Snapshot, held
 from shard.state.state_dir import StateDir
 from shared.player_state import COLUMNS, PlayerState

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from shard.realm import Entry
+from shard.players.occupants import Entry
 from shared.constants import FLAG_GHOST
 from shared.vehicles import VEHICLES
 from tests.stepper import Recorder, ShardStepper

@@ -13,7 +13,7 @@ import pytest
 
 from ipc.control import Reidentify, SetFlags, UseKiosk
 from shard.land.kiosks import STATE_EVERY_MS, TIMEOUT_MS
-from shard.realm import Entry
+from shard.players.occupants import Entry
 from shared.constants import BORDER_BAND_M, CELL_M, FLAG_AWAY, FLAG_RACING
 from shared.messages import Error, InteractPayload, Kiosk, KioskPayload, SignalHeard, SignalHeardPayload
 from tests.fakes.kiosk_world import BOARD, GARAGE, TRAVEL_A, TRAVEL_B, kiosk_world

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import zones.interest
-from shard.realm import Entry
+from shard.players.occupants import Entry
 from shard.views.watching import BLANK, IN_TURNS, SHORTENED, SLOWED, UNCUT
 from tests.cell_forms import full_of, full_row
 from tests.stepper import InlineZone, Recorder, ShardStepper, payload_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shard.realm import Entry
+from shard.players.occupants import Entry
 from shared.constants import SLOT_REST_MS
 from shared.messages import MovePayload
 from tests.stepper import PERIOD_MS, InlineZone, Recorder, ShardStepper, payload_of
