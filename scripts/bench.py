@@ -34,13 +34,17 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--micro", action="store_true", help="pieces only")
     parser.add_argument("--system", action="store_true", help="whole servers only")
-    parser.add_argument("--players", default="250,1000,2000", help="sizes of the herd (default %(default)s)")
-    parser.add_argument("--peer-players", default="250,600", help="the same for the plain server (default %(default)s)")
+    parser.add_argument(
+        "--players",
+        default="250,1000,2000,2700,1000x4",
+        help="sizes of the herd, each with xZONES for a shard of more than one zone (default %(default)s)",
+    )
+    parser.add_argument("--peer-players", default="250,900", help="the same for the plain server (default %(default)s)")
     parser.add_argument(
         "--scenarios", default="uniform,tiers,crowd", help=f"of: {', '.join(system.SCENARIOS)} (default %(default)s)"
     )
+    parser.add_argument("--tiers-players", default="1000", help="the same with default flags (default %(default)s)")
     parser.add_argument("--crowd-players", default="1000", help="the same for the crowd (default %(default)s)")
-    parser.add_argument("--zones", default="1", help="zone processes of the shard, a list (default %(default)s)")
     parser.add_argument(
         "--rounds", type=int, default=ROUNDS, help="runs of each, of which the median (default %(default)s)"
     )
@@ -60,14 +64,14 @@ def main(argv: Sequence[str]) -> int:
         if (os.cpu_count() or 1) < 2:
             print("the whole-system runs need two cores: one for the server, one for the herd", file=sys.stderr)
             return 2
+        sizes = {"uniform": flags.players, "tiers": flags.tiers_players, "crowd": flags.crowd_players}
         works = [
             *(
                 Work("shard", players, zones, flags.seconds, scenario)
                 for scenario in flags.scenarios.split(",")
-                for zones in _numbers(flags.zones)
-                for players in _numbers(flags.crowd_players if scenario == "crowd" else flags.players)
+                for players, zones in _sizes(sizes[scenario])
             ),
-            *(Work("peer", players, 0, flags.seconds) for players in _numbers(flags.peer_players)),
+            *(Work("peer", players, 0, flags.seconds) for players, _ in _sizes(flags.peer_players)),
         ]
         result["system"] = _system(works, flags.rounds)
     if flags.json:
@@ -154,15 +158,21 @@ def _system(works: list[Work], rounds: int) -> list[dict[str, Any]]:
 
 def _cost_line(cost: Cost) -> str:
     players = ", ".join(f"{each_ms:.3f} with {players}" for players, each_ms in cost.per_player_ms.items())
-    zone = "unknown: ask for several, as in --zones 1,4" if math.isnan(cost.per_zone_ms) else f"{cost.per_zone_ms:.1f}"
+    zone = (
+        "unknown: ask for several, as in --players 1000,1000x4"
+        if math.isnan(cost.per_zone_ms)
+        else f"{cost.per_zone_ms:.1f}"
+    )
     return (
         f"\nuniform, ms of processor per second: per zone {zone}; per player {players} "
         f"(dearest over cheapest: {cost.spread:+.0%})"
     )
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
+def _sizes(text: str) -> list[tuple[int, int]]:
+    """``250,1000x4`` as (players, zones)."""
+    parts = [part.partition("x") for part in text.split(",") if part]
+    return [(int(players), int(zones or 1)) for players, _, zones in parts]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import _cost_line
+from scripts.bench import _cost_line, _sizes
 from scripts.benches import micro
 from scripts.benches.cost import Point, cost_of
 from scripts.bots.herd import Herd
@@ -62,3 +62,8 @@ def test_a_herd_sees_what_it_sent_in_every_tick(tmp_path: Path) -> None:
     assert totals.sampled_ticks > 0
     assert len(totals.seen_ms[1]) > 0.5 * totals.seconds * 20.0, "pairs are told of each other in every tick"
     assert min(totals.seen_ms[1]) > 0.0
+
+
+def test_sizes_are_players_and_zones() -> None:
+    assert _sizes("250,1000x4") == [(250, 1), (1000, 4)]
+    assert _sizes("") == []
