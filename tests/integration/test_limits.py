@@ -211,9 +211,9 @@ def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
             async def watch_the_loop() -> None:
                 nonlocal worst_s
                 while not stop.is_set():
-                    before_s = time.perf_counter()
+                    before_s = time.thread_time()  # its own: what others do on this machine does not count
                     await asyncio.sleep(0.001)
-                    worst_s = max(worst_s, time.perf_counter() - before_s)
+                    worst_s = max(worst_s, time.thread_time() - before_s)
 
             watching = asyncio.create_task(watch_the_loop())
             raw = client.socket.transport
