@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from scripts.mint_token import mint
+from shard.access.connection import Connection
 from shard.players.reception import TAKEOVERS_PER_MINUTE, HouseRules
 from shared.constants import FLAG_AWAY, FLAG_GHOST
 from shared.messages import (
@@ -35,7 +38,7 @@ from shared.messages import (
     decode_server,
     encode,
 )
-from tests.socket_shard import SocketClient, SocketShard, player_id, token
+from tests.socket_shard import SECRET, SocketClient, SocketShard, player_id, token
 
 SETTLE_S = 0.02
 
@@ -103,6 +106,13 @@ def flags(shard: SocketShard, player: str) -> int:
     return int(shard.memory.table.committed("flags")[shard.body(player).slot])
 
 
+def expires_at_s(shard: SocketShard, client: SocketClient) -> float:
+    """When the token of a connection runs out."""
+    peer = shard.reception.guests[client.player].peer
+    assert peer is not None
+    return peer.session.expires_at_s
+
+
 def bodies(shard: SocketShard, player: str) -> int:
     """Rows of the table that are owned and belong to the player."""
     table = shard.memory.table
@@ -153,15 +163,21 @@ def test_a_message_in_the_segment_of_auth_waits_for_the_verdict() -> None:
     run(scenario)
 
 
-def test_a_bad_refresh_leaves_the_old_token() -> None:
+@pytest.mark.parametrize("code", ["auth_failed", "token_expired"])
+def test_a_bad_refresh_leaves_the_old_token(code: str) -> None:
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0) as client:
-            await client.send(Auth(AuthPayload("a.b.c"), id=5))
+            before_s = expires_at_s(shard, client)
+            expired = mint(SECRET, client.player, time.time() - 7200.0)
+            await client.send(Auth(AuthPayload("a.b.c" if code == "auth_failed" else expired), id=5))
             error = await until(client, Error)
             assert isinstance(error, Error)
-            assert (error.payload.code, error.re) == ("auth_failed", 5)
+            assert (error.payload.code, error.re) == (code, 5)
             await ticks(shard)
             assert shard.realm.occupant(client.player) is not None
+            assert expires_at_s(shard, client) == before_s
+            await client.send(Leave(id=6))
+            assert (await until(client, Lobby)).re == 6  # type: ignore[union-attr]
 
     run(scenario)
 
@@ -299,11 +315,26 @@ def test_another_player_does_not_get_the_car() -> None:
 # --- the same player twice
 
 
-def test_a_newer_connection_takes_over_and_the_older_is_told_first() -> None:
+def test_a_newer_connection_takes_over_and_the_older_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    send, end = Connection.send, Connection.end
+
+    def send_and_note(connection: Connection, message: ServerMessage) -> None:
+        if isinstance(message, Error | Welcome):
+            said.append(type(message).__name__)
+        send(connection, message)
+
+    def end_and_note(connection: Connection, code: CloseCode, reason: str) -> None:
+        said.append(f"end {int(code)}")
+        end(connection, code, reason)
+
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0) as older, SocketClient.connect(shard) as newer:
             slot = shard.body(older.player).slot
+            monkeypatch.setattr(Connection, "send", send_and_note)
+            monkeypatch.setattr(Connection, "end", end_and_note)
             welcome, placed = await back(shard, newer, 0)
+            assert said[:3] == ["Error", "end 4409", "Welcome"]
             assert welcome.payload.resumed
             assert placed is not None
             assert placed.slot == slot
