@@ -135,6 +135,22 @@ def test_a_full_shard_answers_503() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "status"), [("/ws", 101), ("/", 101), ("/ws?v=1", 101), ("/wss", 404), ("/healthz", 404)]
+)
+def test_there_is_nothing_but_the_socket(path: str, status: int) -> None:
+    async def scenario(shard: SocketShard) -> None:
+        found = 101
+        try:
+            async with connect(shard.url.removesuffix("/ws") + path, proxy=None):
+                pass
+        except InvalidStatus as refused:
+            found = refused.response.status_code
+        assert found == status
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
     ("origin", "admitted"),
     [("https://play.example.com", True), (None, True), ("https://evil.example", False), ("null", False)],
 )
