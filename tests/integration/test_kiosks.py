@@ -21,12 +21,14 @@ from shared.messages import (
     RaceJoin,
     RacePayload,
     RaceState,
+    Respawn,
     ServerMessage,
     Signal,
     SignalHeard,
     SignalPayload,
     Snapshot,
 )
+from shared.world.land import Land, land_of
 from tests.fakes.kiosk_world import GARAGE, RACE, TRAVEL_A, TRAVEL_B, kiosk_world
 from tests.socket_shard import SocketClient, SocketShard, player_id
 
@@ -141,6 +143,28 @@ def test_travel_is_answered_then_placed_and_waits_for_its_cooldown() -> None:
             assert str(said.payload.reason).startswith("cooldown: wait ")
 
     run(scenario)
+
+
+def test_a_lost_car_is_put_on_the_nearest_road_where_it_is_safe() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        land = land_of(shard.world)
+        at = (620.0, 640.0)
+        assert from_road_m(land, *at) > 20.0, "off the road"
+        async with driver(shard, 0, at) as client:
+            await client.send(Respawn(id=6))
+            await ticks(shard)
+            placed = (await next_of(client, Placed)).payload
+            pose = land.respawn(*at, 0.0)
+            assert (placed.reason, placed.x, placed.z, placed.yaw) == ("respawn", pose.x, pose.z, pose.yaw)
+            assert from_road_m(land, placed.x, placed.z) < 5.0
+
+    run(scenario)
+
+
+def from_road_m(land: Land, x: float, z: float) -> float:
+    nearest = land.graph.nearest(x, z)
+    assert nearest is not None
+    return nearest.distance_m
 
 
 def test_a_new_name_and_vehicle_are_seen_by_others_in_the_world_and_in_the_list_of_players() -> None:

@@ -285,6 +285,9 @@ def test_a_socket_that_never_reads_is_cut_off_and_its_memory_is_bounded() -> Non
             assert unsent_in_kernel(connection) <= KERNEL_BYTES_MAX
             for _ in range(RELIABLE_BYTES_MAX // len(frame) + 2):
                 connection.deliver(frame)
+            assert KERNEL_BYTES_MAX + connection_module.UNSENT_BYTES_MAX + RELIABLE_BYTES_MAX <= 384 * 1024, (
+                "the README"
+            )
             await asyncio.sleep(0.1)
             assert connection.transport.is_closing()
             assert shard.doors.admission.connections == 0

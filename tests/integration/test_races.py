@@ -35,6 +35,7 @@ from shared.messages import (
     RacePayload,
     RaceResult,
     RaceState,
+    Respawn,
     ServerMessage,
     Welcome,
 )
@@ -206,6 +207,29 @@ def test_refusals_answer_the_message_and_leaving_is_for_good() -> None:
         [again] = [message for message in await heard(anna, RaceState) if message.re == 5]
         assert again.payload.racers[-1].status == "dnf"
         assert course.races.race_of(player_id(0)) is None
+        assert course.races.race_of(ben.player) == "r1-by-gates"
+
+    run(scenario)
+
+
+def test_who_waits_on_the_grid_is_not_put_back_on_the_road() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        for client in clients:
+            await client.send(RaceJoin(RacePayload("by-gates")))
+            await course.ticks(1)
+        await course.ticks(5)
+        await heard(anna, object)
+        await anna.send(Respawn(id=4))
+        await course.ticks()
+        [error] = await heard(anna, Error)
+        assert (error.payload.code, error.re) == ("not_allowed", 4)
+        await course.ticks(105)
+        await heard(anna, object)
+        await anna.send(Respawn(id=5))
+        await course.ticks()
+        [placed] = await heard(anna, Placed)
+        assert (placed.payload.reason, placed.re) == ("respawn", 5)
         assert course.races.race_of(ben.player) == "r1-by-gates"
 
     run(scenario)

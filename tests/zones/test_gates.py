@@ -302,6 +302,7 @@ def test_a_path_over_the_start_counts_if_the_line_was_reached_after_it() -> None
     ],
 )
 def test_a_false_start_is_a_car_off_its_slot_too_early(metres: float, before_ms: float, told: bool) -> None:
+    assert (GRID_M, START_GRACE_MS) == (1.5, 50.0), "as the published page says"
     zone = sprinter(start_ms=START_MS + 5000.0)
     events = zone.drive(0, (90.0 + metres, 110.0), every_ms=5000.0 - before_ms)
     assert events == ([FalseStart(0, 1, 7, START_MS + 5000.0 - before_ms)] if told else [])
