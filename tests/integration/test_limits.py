@@ -27,6 +27,8 @@ UPGRADE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 """A good handshake."""
+FLOOD_READ_BYTES_MAX = 4 * 2**20
+"""Of a flood until its end: the burst, and a read of 256 KiB after each pause."""
 KERNEL_BYTES_MAX = 64 * 1024
 """Of one socket, as the README says."""
 
@@ -50,6 +52,19 @@ def unsent_in_kernel(connection: Connection) -> int:
     """Bytes that the kernel holds for a reader that does not take them."""
     file = connection.transport.get_extra_info("socket").fileno()
     return int.from_bytes(fcntl.ioctl(file, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def sizes_of_reads(connection: Connection) -> list[int]:
+    """Sizes of what is read from a connection's socket from now on."""
+    sizes: list[int] = []
+    receive = connection.data_received
+
+    def noting(data: bytes) -> None:
+        sizes.append(len(data))
+        receive(data)
+
+    connection.data_received = noting  # type: ignore[method-assign]
+    return sizes
 
 
 async def last_error(client: SocketClient) -> tuple[list[str], int]:
@@ -235,6 +250,9 @@ def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
             await client.authenticate(0)
             stop = asyncio.Event()
             worst_s = 0.0
+            [connection] = shard.gateway._server.connections  # type: ignore[union-attr]
+            assert isinstance(connection, Connection)
+            reads = sizes_of_reads(connection)
 
             async def watch_the_loop() -> None:
                 nonlocal worst_s
@@ -260,6 +278,7 @@ def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
             assert code in (CloseCode.RATE_LIMITED, 1006), (errors, code)
             assert "rate_limited" in errors
             assert worst_s < 0.25, "a pass took too long: others were not served"
+            assert sum(reads) < FLOOD_READ_BYTES_MAX, "it was read while it was over its budget"
 
     run(scenario)
 
