@@ -95,6 +95,31 @@ def test_an_address_has_so_many_silent_sockets_and_no_more() -> None:
     run(scenario, "--no-exempt-loopback")
 
 
+def test_who_has_presented_a_token_is_not_silent_any_more() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(12):
+                client = await stack.enter_async_context(SocketClient.connect(shard))
+                await client.authenticate(number)
+
+    run(scenario, "--no-exempt-loopback")
+
+
+def test_of_too_many_silent_sockets_in_all_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shard.access.gateway.SILENT_MAX", 3)
+
+    async def scenario(shard: SocketShard) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            speaker, oldest, *others = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(3)]
+            await speaker.authenticate(0)
+            others += [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(2)]
+            assert (await last_error(oldest))[1] == CloseCode.OVERLOADED
+            for number, client in enumerate(others):
+                await client.authenticate(number + 1)
+
+    run(scenario)
+
+
 def test_a_thousand_connections_of_one_address_are_refused_but_for_its_share() -> None:
     async def scenario(shard: SocketShard) -> None:
         codes: list[int] = []

@@ -30,6 +30,7 @@ from shared.messages import (
     PlacedPayload,
     Presence,
     Queued,
+    QueuedPayload,
     ServerMessage,
     Snapshot,
     Welcome,
@@ -475,11 +476,26 @@ def test_a_full_world_queues_in_order_and_lets_in() -> None:
             await ticks(shard)
             placed = await until_after_queue(waiting[0])
             assert placed.reason == "enter"
+            await asyncio.sleep(1.05)  # at most once per second
+            await ticks(shard)
+            told = await until_told(waiting[1])
+            assert (told.position, told.of) == (1, 1)
             await waiting[1].send(Leave())
             while not isinstance(message := await waiting[1].receive(), Lobby):
                 assert isinstance(message, Queued)
 
     run(scenario, players=1, rules=HouseRules(queue_max=2))
+
+
+async def until_told(client: SocketClient) -> QueuedPayload:
+    """The last thing that a waiting client has been told of its place."""
+    told: list[QueuedPayload] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            message = await client.receive(0.2)
+            assert isinstance(message, Queued), message
+            told.append(message.payload)
+    return told[-1]
 
 
 async def until_after_queue(client: SocketClient) -> PlacedPayload:
@@ -525,6 +541,14 @@ def test_a_token_that_runs_out_is_announced_and_then_ends_the_connection_with_th
             notice = await until(client, Notice)
             assert isinstance(notice, Notice)
             assert notice.payload.code == "auth_expiring"
+            await asyncio.sleep(1.05)
+            await ticks(shard)
+            await client.send(Auth(AuthPayload(token(0, 55)), id=8))
+            welcome = await until(client, Welcome)  # which would not be next, were it told a second time
+            assert isinstance(welcome, Welcome)
+            await asyncio.sleep(1.05)
+            await ticks(shard)
+            assert isinstance(await until(client, Notice), Notice), "of the new token, which is as short"
             session.session.expires_at_s = shard.reception.now_s - 29.0
             await ticks(shard)
             assert shard.reception.guests[client.player].peer is session, "the grace is not over"
