@@ -272,6 +272,31 @@ def test_race_join_is_answered_near_the_kiosk_and_refused_far_from_it() -> None:
     run(scenario)
 
 
+def test_those_near_a_race_kiosk_are_told_who_joins() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        x, z = RACE
+        async with (
+            driver(shard, 0, RACE) as anna,
+            driver(shard, 1, (x + 4.0, z)) as ben,
+            driver(shard, 2, (x, z + 6.0)) as watcher,
+        ):
+            await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            assert isinstance(await joined(shard, ben, "r1-dash"), RaceState)
+            await asyncio.sleep(0.6)  # twice a second at most
+            await ticks(shard)
+            states = []
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    message = await watcher.receive(0.2)
+                    if isinstance(message, Kiosk) and message.payload.kiosk == "k-race":
+                        assert message.payload.state is not None
+                        states.append([race["racers"] for race in message.payload.state["races"]])
+            assert states[0] == []
+            assert states[-1] == [2]
+
+    run(scenario)
+
+
 def test_who_has_joined_stays_with_its_car_before_the_countdown_too() -> None:
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0, RACE) as anna:
