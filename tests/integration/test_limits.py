@@ -316,7 +316,8 @@ def test_a_socket_that_never_reads_is_cut_off_and_its_memory_is_bounded() -> Non
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", shard.port))
-        async with connect(shard.url, sock=raw, proxy=None, compression=None, ping_interval=None) as client:
+        how = connect(shard.url, sock=raw, proxy=None, compression=None, ping_interval=None, close_timeout=0.5)
+        async with how as client:
             await client.send(encode(Auth(AuthPayload(token(0)))), text=True)
             await asyncio.sleep(0.1)
             [connection] = shard.gateway._server.connections  # type: ignore[union-attr]
