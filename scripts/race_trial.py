@@ -55,6 +55,7 @@ LATE_S: Final = 0.3
 MISCONDUCT: Final = (Conduct.FALSE_START, Conduct.SKIP_GATE, Conduct.BACKWARDS)
 RESET, VICTIM = (0, 1), 2
 """The racers whose sockets are reset, and the one on the operator's list: by number, all of them honest."""
+RECEIPT_DAYS: Final = 3
 RECEIPT_SECRET: Final = "of a trial, thrown away: long enough"
 SEES_FAULTS: Final = Rules(position_lag_s=3.0, ack_s=4.0, proof_s=4.0, proof_ticks=80, silence_s=4.0)
 """Cars of a zone that is dead or late stand: what else is wrong with that is for other tests to say."""
@@ -172,8 +173,8 @@ class Trial:
             except ReceiptFault as fault:
                 found.append(Difference("receipt", player, {"refused": str(fault)}))
                 continue
-            told = (claims["place"], claims["status"], claims["of"])
-            if told != (line.place, line.status, len(self.book.entries)):
+            told = (claims["place"], claims["status"], claims["of"], claims["exp"] - claims["iat"])
+            if told != (line.place, line.status, len(self.book.entries), RECEIPT_DAYS * 86400):
                 found.append(Difference("receipt", player, {"claims": str(told)}))
             bars = {told.lap * self.book.gates + told.gate: told.err_ms for told in entry.told}
             worst_ms = max(bars.values(), default=0.0)
@@ -204,7 +205,8 @@ def _show(progress: Progress) -> None:
 def hold(route: Route, racers: int, zones: int, seed: int, folder: Path, flags: Sequence[str] = ()) -> list[str]:
     """Have the trial; returns what went otherwise than it should, a line each. Raises ShardFailed."""
     deny, secret = folder / "deny", folder / "secret"
-    shard_flags = ["--zones", str(zones), "--deny-file", str(deny), "--dev-secret-file", str(secret), *flags]
+    shard_flags = ["--zones", str(zones), "--deny-file", str(deny), "--dev-secret-file", str(secret)]
+    shard_flags += ["--receipt-days", str(RECEIPT_DAYS), *flags]
     with RunningShard(shard_flags, {"SHARD_RECEIPT_SECRET": RECEIPT_SECRET}) as shard:
         spec = FleetSpec(
             url=shard.url,

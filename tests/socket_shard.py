@@ -38,6 +38,8 @@ from shared.thresholds import Mode
 from shared.world.world import World
 from tests.stepper import PERIOD_MS, ShardStepper
 
+CLOSE_TIMEOUT_S = 0.5
+"""A client whose queue is full of what its test does not care for never hears the good-bye that it waits for."""
 SECRET = "a secret for tests that is long enough"
 
 
@@ -129,7 +131,9 @@ class SocketClient:
     @contextlib.asynccontextmanager
     async def connect(cls, shard: SocketShard) -> AsyncIterator[SocketClient]:
         """A connected client that has not said anything."""
-        async with connect(shard.url, proxy=None, compression=None, ping_interval=None) as socket:
+        async with connect(
+            shard.url, proxy=None, compression=None, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S
+        ) as socket:
             yield cls(socket)
 
     async def send(self, message: ClientMessage) -> None:

@@ -6,8 +6,8 @@ gate, wherever it lies. What counts:
 - Only the next gate, and only forwards. Several gates within one path count in order, each behind the last one's
   crossing. Nothing un-counts. A server-made move is no path, so it passes nothing.
 - Of a path that does not pass the next gate (or of what is left of it after the last one passed) two things are told:
-  that the gate after it was passed, so this one is missed (once per gate); and that the next gate or the one before was
-  crossed backwards (``WRONG_WAY_EVERY_MS`` apart).
+  that a gate after it was passed, so this one is missed (once per gate, however many were left out in a row); and that
+  the next gate or the one before was crossed backwards (``WRONG_WAY_EVERY_MS`` apart).
 - The start line does not count before the start. Who leaves its grid slot by more than GRID_M more than
   START_GRACE_MS before it has started too early; that is told once.
 - A gate reached sooner than a car of its class can get there along straight lines, from the last gate or since the lap
@@ -56,7 +56,7 @@ from shared.player_state import F64, U8, U32, PlayerState
 from shared.vehicles import VehicleClass
 from zones.movement import Index
 from zones.segments import crossings, is_later, shares
-from zones.tracks import NO_GATE, Tracks
+from zones.tracks import GATES_AHEAD, NO_GATE, Tracks
 
 GRID_M: Final = 1.5
 """How far a car may stir on its grid slot."""
@@ -158,7 +158,7 @@ class Walk:
 
     passed: list[Passed]
     missed: Index
-    """Who passed the gate after the next one instead."""
+    """Who passed a gate after the next one instead."""
     against: Index
     """Who crossed the next gate or the one before backwards."""
 
@@ -277,7 +277,8 @@ class Referee:
             over = ways > 0
             left = todo[~over]
             before, after = tracks.neighbours(route[left], gate[left], lap[left])
-            missed.append(left[(paths.cross(left, after) > 0) & ~deaf[left]])
+            instead = paths.cross(np.repeat(left, GATES_AHEAD), after.ravel()).reshape(-1, GATES_AHEAD) > 0
+            missed.append(left[instead.any(axis=1) & ~deaf[left]])
             against.append(left[(ways[~over] < 0) | (paths.cross(left, before) < 0)])
             todo = todo[over]
             then, then_lap = tracks.after(route[todo], gate[todo], lap[todo])

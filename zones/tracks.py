@@ -20,6 +20,10 @@ Ints = NDArray[Any]
 
 NO_GATE: Final = -1
 """Next gate of who has finished, and the index of a gate that there is not."""
+GATES_AHEAD: Final = 6
+"""So many gates after the next one are looked at to tell whether that was missed. Few, because a route may use a road
+twice: who drives there before its next gate has missed none. A short cut past more is told once one of these is passed.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +49,8 @@ class Tracks:
     nearby_at: Ints
     """``(routes,)``: row of a route's start line in ``nearby_m``; those of the other numbers of the lap follow."""
     nearby_m: F64
-    """``(4, rows, 3)``: least x and z, largest x and z of the gate before, the gate, and the gate after; NaN: none."""
+    """``(4, rows, 2 + GATES_AHEAD)``: least x and z, largest x and z of the gate before, the gate, and those after it;
+    NaN: none."""
 
     @classmethod
     def of(cls, routes: RouteTable) -> Self:
@@ -81,27 +86,33 @@ class Tracks:
         return np.where(ends_lap & (laps < self.laps[route]), 1, onward), laps
 
     def neighbours(self, route: Ints, gate: Ints, lap: Ints) -> tuple[Ints, Ints]:
-        """(M,) indices of the gates before and after this one, as the racer drives; NO_GATE where there is none.
+        """Indices of the gate before this one, (M,), and of those after it, (M, GATES_AHEAD), as the racer drives.
 
-        There is no gate after it, either, where that is the one before, too: on a circuit of two gates one cannot tell
-        who drives over it once more from who missed a gate.
+        NO_GATE where there is none. On a circuit a gate counts as after this one only where it is nearer that way round
+        than the other, but for the very next; and that does not where it is the one before, too: on a circuit of two
+        gates one cannot tell who drives over it once more from who missed a gate.
         """
         before = self.index(route, gate - 1)  # of the start line: none
-        after = self.index(route, self.after(route, gate, lap)[0])
-        here = self.index(route, gate)
-        return before, np.where((after == before) | (after == here), NO_GATE, after)
+        count, closed = self.counts[route][:, None], self.closed[route][:, None]
+        steps = np.arange(1, GATES_AHEAD + 1)
+        left = np.where(closed, self.laps[route][:, None] * count, count - 1) - gate[:, None]
+        left = left - np.where(closed, lap[:, None] * count, 0)
+        after = self.starts[route][:, None] + (gate[:, None] + steps) % count
+        none = (steps > left) | (closed & (steps > 1) & (2 * steps >= count))
+        none |= (after == before[:, None]) | (after == self.index(route, gate)[:, None])
+        return before, np.where(none, NO_GATE, after)
 
     def near(self, route: Ints, gate: Ints, p: F64, q: F64) -> NDArray[np.bool_]:
-        """(M,) whether the box of the path p to q, (M, 2) each, touches that of this gate or of one beside it.
+        """(M,) whether the box of the path p to q, (M, 2) each, touches that of this gate or of a neighbour.
 
         Who is near none of them passes nothing. Comparing numbers is exact, so nobody is left out by rounding.
         """
         rows = self.nearby_at[route] + gate
-        near: NDArray[np.bool_] = np.ones((len(rows), 3), np.bool_)
+        near: NDArray[np.bool_] = np.ones((len(rows), self.nearby_m.shape[2]), np.bool_)
         for axis in (0, 1):
             near &= np.minimum(p[:, axis], q[:, axis])[:, None] <= self.nearby_m[axis + 2][rows]
             near &= np.maximum(p[:, axis], q[:, axis])[:, None] >= self.nearby_m[axis][rows]
-        return near[:, 0] | near[:, 1] | near[:, 2]
+        return np.asarray(near.any(axis=1))
 
     def straight_m(self, route: Ints, gate: Ints) -> tuple[F64, F64]:
         """(M,) metres driven at least by who passes this gate: since the one before, and since the lap began."""
@@ -112,13 +123,12 @@ class Tracks:
 
 def _nearby(starts: Ints, counts: Ints, closed: NDArray[np.bool_], boxes_m: F64) -> tuple[Ints, F64]:
     """``nearby_at`` and ``nearby_m`` of ``Tracks``; on a circuit gate 1 follows the end of a lap."""
-    rows = [np.full((0, 3, 4), np.nan)]
+    beside = np.arange(-1, GATES_AHEAD + 1)
+    rows = [np.full((0, len(beside), 4), np.nan)]
     for start, count, ring in zip(starts.tolist(), counts.tolist(), closed.tolist(), strict=True):
-        numbers = np.arange(count + 1)
-        of_gate = boxes_m[start + numbers % count]
-        if not ring:
-            of_gate[count] = np.nan
-        after = np.concatenate((of_gate[1:], of_gate[1:2]))
-        rows.append(np.stack((np.concatenate((np.full((1, 4), np.nan), of_gate[:-1])), of_gate, after), axis=1))
+        numbers = np.arange(count + 1)[:, None] + beside
+        boxes = boxes_m[start + numbers % count]
+        boxes[(numbers < 0) | ((numbers >= count) & (not ring))] = np.nan
+        rows.append(boxes)
     begins = np.cumsum([0, *(counts + 1).tolist()])[:-1]
     return begins.astype(np.intp), np.ascontiguousarray(np.moveaxis(np.concatenate(rows), 2, 0))

@@ -221,6 +221,7 @@ class Fleet:
         tally.pairs_judged, tally.judgements_skipped = self._cross_check.pairs_judged, self._cross_check.calls_skipped
         for bot in self._bots:
             tally.snapshots += bot.referee.snapshots
+            tally.snapshots_late += bot.referee.snapshots_late
             tally.ticks_missed += bot.referee.ticks_missed
             tally.resets += bot.referee.resets
             tally.latency.update(bot.referee.latency)

@@ -40,7 +40,7 @@ class Referee:
         """Sent-to-seen times of other bots' samples, in 1 / LATENCY_UNITS_PER_S."""
         self.latency_by_rate: dict[int, Counter[int]] = {ticks: Counter() for ticks in WINDOWS}
         """The same, by the ticks that lie between the row and the one before: 1, 2, or more."""
-        self.snapshots = self.ticks_missed = self.resets = 0
+        self.snapshots = self.snapshots_late = self.ticks_missed = self.resets = 0
         self.last_snapshot_s = 0.0
         self.in_row = False
         """Whether the last snapshot followed the one before without a gap or reset."""
@@ -103,6 +103,7 @@ class Referee:
             self.report(Kind.TIME_ORDER, now_s, before_ms=view.t_ms, now_ms=snapshot.t)
         changes = view.apply(snapshot)
         self.snapshots += 1
+        self.snapshots_late += view.tick in view.late.values()
         self.last_snapshot_s = now_s
         self.in_row = not self._fresh and ticks == 1 and not snapshot.reset
         if not self._fresh:

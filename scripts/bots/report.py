@@ -8,6 +8,8 @@ from typing import Any
 from scripts.bots.tally import Tally
 
 VIOLATIONS_PRINTED = 20
+LATE_SHARE = 0.02
+"""Zones that are late more often than this have not the processor that they need, or die."""
 
 
 def table(tally: Tally) -> str:
@@ -23,6 +25,7 @@ def table(tally: Tally) -> str:
         ("sent", f"{result['messagesOutPerS']:.0f} messages/s, {_kb(result['bytesOutPerPlayerSecond'])} per player"),
         ("snapshots", f"{result['snapshots']} ({result['snapshotsPerPlayerSecond']:.2f}/s per player)"),
         ("ticks missed", f"{result['ticksMissed']} (and {result['resets']} resets)"),
+        ("zones late", _late(result)),
         ("entered, left", f"{result['entered']}, {result['left']}"),
         ("cut, resumed", f"{result['cuts']}, {result['resumed']}"),
         ("handoffs seen", str(result["handoffs"])),
@@ -58,6 +61,12 @@ def _times(found: Mapping[str, Any]) -> str:
     if not found["count"]:
         return "not measured"
     return f"p50 {found['p50']} ms, p95 {found['p95']} ms, p99 {found['p99']} ms, max {found['max']} ms"
+
+
+def _late(result: Mapping[str, Any]) -> str:
+    share = result["snapshotsLate"] / max(1, result["snapshots"])
+    note = ": the shard's machine is overloaded, or zones died; cars then lag" if share > LATE_SHARE else ""
+    return f"in {100 * share:.1f} % of the snapshots{note}"
 
 
 def _judged(result: Mapping[str, Any]) -> str:

@@ -28,6 +28,8 @@ class Tally:
     moves_held: int = 0
     """Samples not sent because the shard did not read for a while."""
     snapshots: int = 0
+    snapshots_late: int = 0
+    """Of these, those in which a zone was late."""
     ticks_missed: int = 0
     """Ticks between two snapshots of a bot: skipped by the shard, or nothing to say."""
     resets: int = 0
@@ -97,6 +99,7 @@ class Tally:
             "movesHeld": self.moves_held,
             "snapshots": self.snapshots,
             "snapshotsPerPlayerSecond": round(self.snapshots / player_s, 3),
+            "snapshotsLate": self.snapshots_late,
             "ticksMissed": self.ticks_missed,
             "resets": self.resets,
             "entered": self.entered,

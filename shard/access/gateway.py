@@ -27,8 +27,9 @@ from shared.constants import MESSAGE_BYTES_MAX
 from shared.messages import CloseCode
 
 PATHS = ("/ws", "/")
-SEND_BUFFER_BYTES = 64 * 1024
-"""Of each accepted socket: left to itself the kernel takes megabytes for a reader that never reads."""
+SEND_BUFFER_BYTES = 32 * 1024
+"""Of each accepted socket: left to itself the kernel takes megabytes for a reader that never reads. Linux doubles what
+it is asked for, so at most 64 KiB wait there."""
 SILENT_MAX = 2048
 """Sockets that have not presented a token, in all: 40 MiB, and a storm of clients whose machines are slow."""
 BACKLOG = 1024

@@ -59,6 +59,8 @@ class Guest:
     """When the hold ends; inf while there is a connection."""
     warned: bool = False
     """``notice auth_expiring`` was sent for the present token."""
+    owed: bool = False
+    """It has lost its car by the shard's fault: in the queue it goes before those who have had none."""
     moved_s: float = 0.0
     stood: tuple[float, float] = (0.0, 0.0)
     """Where the car was when it last counted as moved."""

@@ -233,6 +233,7 @@ class Reception:
         if guest.peer is None:
             self.forget(guest)
         else:
+            guest.owed = True
             guest.peer.session.idled()
             self.to_lobby(guest, "removed")
 
@@ -259,7 +260,7 @@ class Reception:
             if guest is None or guest.peer is None or guest.entry is None:
                 continue
             guest.peer.session.entered(None)
-            guest.moved_s = self.now_s
+            guest.moved_s, guest.owed = self.now_s, False
             self.realm.enter(guest.entry, guest.peer)
             self.note(guest)
 
@@ -338,7 +339,7 @@ class Reception:
             self.note(guest)
             return
         self.to_lobby(guest, "welcome")
-        if queued and (place := self.line.join(player, self.now_s)):
+        if queued and (place := self.line.join(player, self.now_s, guest.owed)):
             peer.session.queued()
             self.tell_place(place)
             self.note(guest)
@@ -361,9 +362,9 @@ class Reception:
         guest.entry = Entry(guest.player, guest.name, vehicle, wish.spawn)
         if self.realm.has_room() and not len(self.line):
             peer.session.entered(re)
-            guest.moved_s = self.now_s
+            guest.moved_s, guest.owed = self.now_s, False
             self.realm.enter(guest.entry, peer)
-        elif place := self.line.join(guest.player, self.now_s):
+        elif place := self.line.join(guest.player, self.now_s, guest.owed):
             peer.session.queued()
             self.tell_place(place, re)
         else:

@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from shard.access.budget import Allowance
 from shard.access.connection import Connection
+from shard.access.pacing import FRAMES_PER_PASS
 from shared.constants import RING_PENDING_MAX
 from shared.messages import Error, Presence, Snapshot, decode_server
 from tests.socket_shard import SocketClient, SocketShard
@@ -96,6 +97,24 @@ def test_moves_in_one_segment_or_in_slices_all_arrive_in_order() -> None:
             shard.tick()
             assert shard.memory.table.committed("seq")[placed.payload.slot] == 8
             assert shard.memory.table.committed("pos")[placed.payload.slot][0] == 107.0
+
+    run(test)
+
+
+def test_a_pass_of_the_loop_handles_sixty_four_messages_of_one_connection_and_goes_on_with_the_rest() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            await client.enter(shard)
+            connection, per_pass = server_side(shard, client), list[int]()
+            with mock.patch.object(Connection, "_take", return_value=True) as take:
+                connection.data_received(masked(client.move(100.0, 100.0)) * 200)
+                while take.call_count < 200:
+                    per_pass.append(take.call_count - sum(per_pass))
+                    assert not connection.transport.is_reading()
+                    await asyncio.sleep(0)
+                assert take.call_count == 200
+            assert max(per_pass) <= FRAMES_PER_PASS
 
     run(test)
 

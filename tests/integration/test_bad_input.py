@@ -125,14 +125,17 @@ def test_the_third_bad_message_ends_the_connection() -> None:
     ],
     ids=["binary", "16 KiB + 1", "5,000 empty fragments"],
 )
-def test_what_is_no_message_at_all_closes(data: bytes | Iterable[bytes], text: bool, code: CloseCode) -> None:
+@pytest.mark.parametrize("enter", [True, False], ids=["in the world", "as the first message"])
+def test_what_is_no_message_at_all_closes(
+    data: bytes | Iterable[bytes], text: bool, code: CloseCode, enter: bool
+) -> None:
     async def scenario(_shard: SocketShard, client: SocketClient) -> None:
         sending = asyncio.create_task(client.socket.send(data, text=text))
         assert (await _close(client))[0] == code
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
 
-    _run(scenario)
+    _run(scenario, enter=enter)
 
 
 def test_the_largest_message_is_read() -> None:
@@ -149,6 +152,10 @@ def test_the_largest_message_is_read() -> None:
         (b'{"type":"enter"}', CloseCode.AUTH_FAILED, "auth_failed"),
         (b'{"type":"auth","payload":{"token":"no"}}', CloseCode.AUTH_FAILED, "auth_failed"),
         (b"{", CloseCode.MALFORMED, "malformed"),
+        (b"{}", CloseCode.MALFORMED, "malformed"),
+        (b"[]", CloseCode.MALFORMED, "malformed"),
+        (b'{"type":"auth\xff"}', CloseCode.MALFORMED, "malformed"),
+        (b'{"type":"auth","payload":{"token":5}}', CloseCode.MALFORMED, "malformed"),
         (b'{"type":"hello"}', CloseCode.MALFORMED, "unknown_type"),
     ],
 )

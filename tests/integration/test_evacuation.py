@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from shared.messages import Lobby, Snapshot
+from shared.messages import Enter, EnterPayload, Lobby, Queued, Snapshot
 from tests.socket_shard import SocketClient, SocketShard
 from tests.stepper import InlineZone
 
@@ -35,5 +36,39 @@ def test_players_who_are_moved_out_are_in_the_lobby_and_may_enter_again() -> Non
             assert lost.player not in shard.reception.guests, "nobody is there to be told"
             shard.tick()
             await client.enter(shard)
+
+    asyncio.run(play())
+
+
+def test_who_was_moved_out_goes_before_those_who_wait_for_their_first_car() -> None:
+    async def play() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            shard = await stack.enter_async_context(SocketShard.open(zones=1, players=1))
+            driver, first, second = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(3)]
+            for number, client in enumerate((driver, first, second)):
+                await client.authenticate(number)
+            await driver.enter(shard)
+            for client in (first, second):
+                await client.send(Enter(EnterPayload()))
+                assert isinstance(await client.receive(), Queued)
+            link = shard.links[0]
+            assert isinstance(link, InlineZone)
+            link.dies = "told"
+            shard.realm.begin_tick(shard.clock.now_ms())
+            shard.collect()
+            assert shard.realm.evacuate(0) == 1
+            shard.replace(0)
+            shard.realm.end_tick()
+            while not isinstance(await driver.receive(), Lobby):
+                pass
+            await driver.send(Enter(EnterPayload(), id=4))
+            queued = await driver.receive()
+            assert isinstance(queued, Queued)
+            assert (queued.payload.position, queued.payload.of, queued.re) == (1, 3, 4)
+            while shard.realm.occupant(driver.player) is None:
+                await asyncio.sleep(0.01)
+                shard.tick()
+            assert not shard.reception.guests[driver.player].owed, "once"
+            assert shard.realm.occupant(first.player) is None
 
     asyncio.run(play())

@@ -21,12 +21,14 @@ from shared.messages import (
     RaceJoin,
     RacePayload,
     RaceState,
+    Respawn,
     ServerMessage,
     Signal,
     SignalHeard,
     SignalPayload,
     Snapshot,
 )
+from shared.world.land import Land, land_of
 from tests.fakes.kiosk_world import GARAGE, RACE, TRAVEL_A, TRAVEL_B, kiosk_world
 from tests.socket_shard import SocketClient, SocketShard, player_id
 
@@ -143,6 +145,28 @@ def test_travel_is_answered_then_placed_and_waits_for_its_cooldown() -> None:
     run(scenario)
 
 
+def test_a_lost_car_is_put_on_the_nearest_road_where_it_is_safe() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        land = land_of(shard.world)
+        at = (620.0, 640.0)
+        assert from_road_m(land, *at) > 20.0, "off the road"
+        async with driver(shard, 0, at) as client:
+            await client.send(Respawn(id=6))
+            await ticks(shard)
+            placed = (await next_of(client, Placed)).payload
+            pose = land.respawn(*at, 0.0)
+            assert (placed.reason, placed.x, placed.z, placed.yaw) == ("respawn", pose.x, pose.z, pose.yaw)
+            assert from_road_m(land, placed.x, placed.z) < 5.0
+
+    run(scenario)
+
+
+def from_road_m(land: Land, x: float, z: float) -> float:
+    nearest = land.graph.nearest(x, z)
+    assert nearest is not None
+    return nearest.distance_m
+
+
 def test_a_new_name_and_vehicle_are_seen_by_others_in_the_world_and_in_the_list_of_players() -> None:
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0, GARAGE) as anna, driver(shard, 1, (GARAGE[0] + 4.0, GARAGE[1])) as ben:
@@ -244,6 +268,31 @@ def test_race_join_is_answered_near_the_kiosk_and_refused_far_from_it() -> None:
             assert isinstance(near, RaceState)
             assert [racer.player for racer in near.payload.racers] == [anna.player, ben.player]
             assert isinstance(await joined(shard, ben, "dash"), Error), "only developers join a route"
+
+    run(scenario)
+
+
+def test_those_near_a_race_kiosk_are_told_who_joins() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        x, z = RACE
+        async with (
+            driver(shard, 0, RACE) as anna,
+            driver(shard, 1, (x + 4.0, z)) as ben,
+            driver(shard, 2, (x, z + 6.0)) as watcher,
+        ):
+            await use(shard, anna, "open", {"route": "dash"}, kiosk="k-race")
+            assert isinstance(await joined(shard, ben, "r1-dash"), RaceState)
+            await asyncio.sleep(0.6)  # twice a second at most
+            await ticks(shard)
+            states = []
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    message = await watcher.receive(0.2)
+                    if isinstance(message, Kiosk) and message.payload.kiosk == "k-race":
+                        assert message.payload.state is not None
+                        states.append([race["racers"] for race in message.payload.state["races"]])
+            assert states[0] == []
+            assert states[-1] == [2]
 
     run(scenario)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import sys
+import termios
 import time
 from collections.abc import Awaitable, Callable
 from unittest import mock
@@ -24,6 +27,10 @@ UPGRADE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 """A good handshake."""
+FLOOD_READ_BYTES_MAX = 4 * 2**20
+"""Of a flood until its end: the burst, and a read of 256 KiB after each pause."""
+KERNEL_BYTES_MAX = 64 * 1024
+"""Of one socket, as the README says."""
 
 
 def run(scenario: Callable[[SocketShard], Awaitable[None]], *flags: str) -> None:
@@ -39,6 +46,25 @@ def run(scenario: Callable[[SocketShard], Awaitable[None]], *flags: str) -> None
 def masked(payload: bytes, opcode: Opcode = Opcode.TEXT) -> bytes:
     """A client's frame."""
     return Frame(opcode, payload).serialize(mask=True)
+
+
+def unsent_in_kernel(connection: Connection) -> int:
+    """Bytes that the kernel holds for a reader that does not take them."""
+    file = connection.transport.get_extra_info("socket").fileno()
+    return int.from_bytes(fcntl.ioctl(file, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def sizes_of_reads(connection: Connection) -> list[int]:
+    """Sizes of what is read from a connection's socket from now on."""
+    sizes: list[int] = []
+    receive = connection.data_received
+
+    def noting(data: bytes) -> None:
+        sizes.append(len(data))
+        receive(data)
+
+    connection.data_received = noting  # type: ignore[method-assign]
+    return sizes
 
 
 async def last_error(client: SocketClient) -> tuple[list[str], int]:
@@ -67,6 +93,31 @@ def test_an_address_has_so_many_silent_sockets_and_no_more() -> None:
             assert int(refused.value.response.headers["Retry-After"]) > 0
 
     run(scenario, "--no-exempt-loopback")
+
+
+def test_who_has_presented_a_token_is_not_silent_any_more() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(12):
+                client = await stack.enter_async_context(SocketClient.connect(shard))
+                await client.authenticate(number)
+
+    run(scenario, "--no-exempt-loopback")
+
+
+def test_of_too_many_silent_sockets_in_all_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shard.access.gateway.SILENT_MAX", 3)
+
+    async def scenario(shard: SocketShard) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            speaker, oldest, *others = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(3)]
+            await speaker.authenticate(0)
+            others += [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(2)]
+            assert (await last_error(oldest))[1] == CloseCode.OVERLOADED
+            for number, client in enumerate(others):
+                await client.authenticate(number + 1)
+
+    run(scenario)
 
 
 def test_a_thousand_connections_of_one_address_are_refused_but_for_its_share() -> None:
@@ -115,12 +166,28 @@ def test_a_full_shard_answers_503() -> None:
     async def scenario(shard: SocketShard) -> None:
         async with SocketClient.connect(shard), SocketClient.connect(shard) as second:
             await second.authenticate(0)
-            third = None
-            with contextlib.suppress(InvalidStatus):
-                third = await connect(shard.url, proxy=None)
-            assert third is None
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(shard.url, proxy=None)
+            assert refused.value.response.status_code == 503
+            assert int(refused.value.response.headers["Retry-After"]) > 0
 
     run(scenario, "--max-connections", "2")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/ws", 101), ("/", 101), ("/ws?v=1", 101), ("/wss", 404), ("/healthz", 404)]
+)
+def test_there_is_nothing_but_the_socket(path: str, status: int) -> None:
+    async def scenario(shard: SocketShard) -> None:
+        found = 101
+        try:
+            async with connect(shard.url.removesuffix("/ws") + path, proxy=None):
+                pass
+        except InvalidStatus as refused:
+            found = refused.response.status_code
+        assert found == status
+
+    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +218,7 @@ def test_who_says_nothing_is_closed_and_half_a_handshake_is_cut(monkeypatch: pyt
             writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
             half.append(writer)
         async with SocketClient.connect(shard) as client:
+            assert shard.doors.admission.connections > 1, "half handshakes count"
             assert await last_error(client) == (["auth_timeout"], CloseCode.AUTH_TIMEOUT)
         await asyncio.sleep(0.8)
         assert shard.doors.admission.connections == 0
@@ -194,12 +262,12 @@ def test_a_stalled_client_that_delivers_everything_at_once_loses_nothing_but_wha
     run(scenario)
 
 
-@pytest.mark.parametrize("what", ["moves", "pings", "empty frames"])
+@pytest.mark.parametrize("what", ["moves", "pings", "pings of the contract"])
 def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
     frames = {
         "moves": masked(b'{"type":"move","payload":{"epoch":1,"seq":1,"t":1,"x":1,"z":1,"yaw":0,"vx":0,"vz":0}}'),
         "pings": masked(b"", Opcode.PING),
-        "empty frames": masked(b'{"type":"ping","payload":{"t":1}}'),
+        "pings of the contract": masked(b'{"type":"ping","payload":{"t":1}}'),
     }
 
     async def scenario(shard: SocketShard) -> None:
@@ -207,6 +275,9 @@ def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
             await client.authenticate(0)
             stop = asyncio.Event()
             worst_s = 0.0
+            [connection] = shard.gateway._server.connections  # type: ignore[union-attr]
+            assert isinstance(connection, Connection)
+            reads = sizes_of_reads(connection)
 
             async def watch_the_loop() -> None:
                 nonlocal worst_s
@@ -232,6 +303,7 @@ def test_a_flood_ends_with_4429_and_costs_the_loop_little(what: str) -> None:
             assert code in (CloseCode.RATE_LIMITED, 1006), (errors, code)
             assert "rate_limited" in errors
             assert worst_s < 0.25, "a pass took too long: others were not served"
+            assert sum(reads) < FLOOD_READ_BYTES_MAX, "it was read while it was over its budget"
 
     run(scenario)
 
@@ -244,7 +316,8 @@ def test_a_socket_that_never_reads_is_cut_off_and_its_memory_is_bounded() -> Non
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", shard.port))
-        async with connect(shard.url, sock=raw, proxy=None, compression=None, ping_interval=None) as client:
+        how = connect(shard.url, sock=raw, proxy=None, compression=None, ping_interval=None, close_timeout=0.5)
+        async with how as client:
             await client.send(encode(Auth(AuthPayload(token(0)))), text=True)
             await asyncio.sleep(0.1)
             [connection] = shard.gateway._server.connections  # type: ignore[union-attr]
@@ -254,8 +327,12 @@ def test_a_socket_that_never_reads_is_cut_off_and_its_memory_is_bounded() -> Non
             for _ in range(100):
                 connection.offer(frame)
             assert connection.transport.get_write_buffer_size() <= connection_module.UNSENT_BYTES_MAX + len(frame)
+            assert unsent_in_kernel(connection) <= KERNEL_BYTES_MAX
             for _ in range(RELIABLE_BYTES_MAX // len(frame) + 2):
                 connection.deliver(frame)
+            assert KERNEL_BYTES_MAX + connection_module.UNSENT_BYTES_MAX + RELIABLE_BYTES_MAX <= 384 * 1024, (
+                "the README"
+            )
             await asyncio.sleep(0.1)
             assert connection.transport.is_closing()
             assert shard.doors.admission.connections == 0

@@ -16,16 +16,18 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from ipc.control import Done, GatePassed, RaceEvent, ToMain
+from ipc.control import Done, GatePassed, RaceEvent, Sanction, ToMain
 from shard.access.denylist import DenyList
 from shard.players.rounds import EXPIRY_GRACE_S, EXPIRY_NOTICE_S
-from shard.races.director import Director
 from shard.races.receipts import Expected, SigningKey, sign, verify
 from shared.messages import (
     Auth,
     AuthPayload,
     CloseCode,
     Error,
+    Interact,
+    InteractPayload,
+    Kiosk,
     Leave,
     Notice,
     Placed,
@@ -35,6 +37,7 @@ from shared.messages import (
     RacePayload,
     RaceResult,
     RaceState,
+    Respawn,
     ServerMessage,
     Welcome,
 )
@@ -71,9 +74,9 @@ class Course:
     def __init__(self, shard: SocketShard) -> None:
         self.shard = shard
         self.now_ms = shard.clock.now_ms()
-        self._told: list[RaceEvent] = []
-        realm = shard.realm
-        self.races = realm.races = Director(LAND.routes, realm, realm.world.hash, open_anywhere=True)
+        self._told: list[RaceEvent | Sanction] = []
+        self.races = shard.realm.races
+        self.races.open_anywhere = True
         self.races.sign = lambda receipt, now_ms: sign(receipt, KEY, now_ms / 1000.0, 3600.0)
         link = shard.links[0]
         assert isinstance(link, InlineZone)
@@ -105,15 +108,20 @@ class Course:
         assert occupant is not None
         self._told.append(GatePassed(occupant.slot, occupant.generation, 1, 0, gate, at_ms, 2.0))
 
-    async def start(self, clients: list[SocketClient]) -> float:
+    def ghosts(self, number: int) -> None:
+        """A zone tells, at its next Done, that anti-cheat has made the player a ghost."""
+        body = self.shard.body(player_id(number))
+        self._told.append(Sanction(body.slot, body.generation, "ghosted", 11.0))
+
+    async def start(self, clients: list[SocketClient], route: str = "by-gates") -> float:
         """A race of all clients, running; returns its start."""
         for client in clients:
-            await client.send(RaceJoin(RacePayload("by-gates"), id=7))
+            await client.send(RaceJoin(RacePayload(route), id=7))
             await self.ticks(1)
-        self.races.close_list("r1-by-gates", self.now_ms)
+        self.races.close_list(f"r1-{route}", self.now_ms)
         await self.ticks(4)
         await self.ticks(100)
-        state = self.races.state("r1-by-gates")
+        state = self.races.state(f"r1-{route}")
         assert state is not None
         assert state.payload.phase == "running"
         assert state.payload.start_at_ms is not None
@@ -211,6 +219,29 @@ def test_refusals_answer_the_message_and_leaving_is_for_good() -> None:
     run(scenario)
 
 
+def test_who_waits_on_the_grid_is_not_put_back_on_the_road() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, ben = clients
+        for client in clients:
+            await client.send(RaceJoin(RacePayload("by-gates")))
+            await course.ticks(1)
+        await course.ticks(5)
+        await heard(anna, object)
+        await anna.send(Respawn(id=4))
+        await course.ticks()
+        [error] = await heard(anna, Error)
+        assert (error.payload.code, error.re) == ("not_allowed", 4)
+        await course.ticks(105)
+        await heard(anna, object)
+        await anna.send(Respawn(id=5))
+        await course.ticks()
+        [placed] = await heard(anna, Placed)
+        assert (placed.payload.reason, placed.re) == ("respawn", 5)
+        assert course.races.race_of(ben.player) == "r1-by-gates"
+
+    run(scenario)
+
+
 def test_a_lost_socket_is_shown_and_the_next_one_is_told_the_race_and_gets_the_receipt() -> None:
     async def scenario(course: Course, clients: list[SocketClient]) -> None:
         anna, ben = clients
@@ -281,6 +312,64 @@ def test_who_leaves_the_world_is_out_of_its_race() -> None:
         await course.ticks()
         [*_, state] = await heard(ben, RaceState)
         assert [(racer.status, racer.reason) for racer in state.payload.racers] == [("racing", None), ("dnf", "left")]
+
+    run(scenario)
+
+
+def test_a_finish_is_on_the_board_of_its_route() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        anna, _ = clients
+        start_ms = await course.start(clients, "dash")
+        [route] = [each for each in LAND.routes if each.id == "dash"]
+        for gate in range(len(route.gates_m)):
+            course.passes(0, gate, start_ms + 100.0 * (gate + 1))
+            course.passes(1, gate, start_ms + 200.0 * (gate + 1))
+        await course.ticks(60)
+        assert await heard(anna, RaceResult)
+        [board] = [kiosk for kiosk in LAND.kiosks if kiosk.kind == "board"]
+        course.shard.put(player_id(0), board.x, board.z)
+        await course.ticks(4)
+        await anna.send(Interact(InteractPayload(board.id, "show"), id=9))
+        await course.ticks(3)
+        [shown] = [message for message in await heard(anna, Kiosk) if message.re == 9]
+        assert shown.payload.state is not None
+        times = [(line["player"], line["timeMs"]) for line in shown.payload.state["times"]]
+        assert times == [(player_id(number), 100.0 * (number + 1) * len(route.gates_m)) for number in (0, 1)]
+
+    run(scenario)
+
+
+def test_whom_anticheat_makes_a_ghost_has_no_valid_result() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        _, ben = clients
+        await course.start(clients)
+        course.ghosts(0)
+        await course.ticks()
+        [*_, state] = await heard(ben, RaceState)
+        shown = {racer.player: (racer.status, racer.flags, racer.reason) for racer in state.payload.racers}
+        assert shown == {player_id(0): ("racing", ["invalidated"], "anti-cheat"), player_id(1): ("racing", [], None)}
+
+    run(scenario)
+
+
+def test_whose_zone_cannot_go_on_is_out_of_its_race() -> None:
+    async def scenario(course: Course, clients: list[SocketClient]) -> None:
+        await course.start(clients)
+        shard = course.shard
+        zone = int(shard.memory.table.owner[shard.body(player_id(0)).slot])
+        link = shard.links[zone]
+        assert isinstance(link, InlineZone)
+        link.dies = "told"
+        shard.realm.begin_tick(course.now_ms + 50.0)
+        shard.collect()
+        assert shard.realm.evacuate(zone) > 0
+        state = course.races.state("r1-by-gates")
+        assert state is not None
+        assert (player_id(0), "dnf", "left") in [
+            (racer.player, racer.status, racer.reason) for racer in state.payload.racers
+        ]
+        shard.replace(zone)
+        shard.realm.end_tick()
 
     run(scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from scripts.mint_token import mint
+from shard.access.connection import Connection
 from shard.players.reception import TAKEOVERS_PER_MINUTE, HouseRules
 from shared.constants import FLAG_AWAY, FLAG_GHOST
 from shared.messages import (
@@ -27,6 +30,7 @@ from shared.messages import (
     PlacedPayload,
     Presence,
     Queued,
+    QueuedPayload,
     ServerMessage,
     Snapshot,
     Welcome,
@@ -35,7 +39,7 @@ from shared.messages import (
     decode_server,
     encode,
 )
-from tests.socket_shard import SocketClient, SocketShard, player_id, token
+from tests.socket_shard import SECRET, SocketClient, SocketShard, player_id, token
 
 SETTLE_S = 0.02
 
@@ -103,6 +107,13 @@ def flags(shard: SocketShard, player: str) -> int:
     return int(shard.memory.table.committed("flags")[shard.body(player).slot])
 
 
+def expires_at_s(shard: SocketShard, client: SocketClient) -> float:
+    """When the token of a connection runs out."""
+    peer = shard.reception.guests[client.player].peer
+    assert peer is not None
+    return peer.session.expires_at_s
+
+
 def bodies(shard: SocketShard, player: str) -> int:
     """Rows of the table that are owned and belong to the player."""
     table = shard.memory.table
@@ -153,15 +164,21 @@ def test_a_message_in_the_segment_of_auth_waits_for_the_verdict() -> None:
     run(scenario)
 
 
-def test_a_bad_refresh_leaves_the_old_token() -> None:
+@pytest.mark.parametrize("code", ["auth_failed", "token_expired"])
+def test_a_bad_refresh_leaves_the_old_token(code: str) -> None:
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0) as client:
-            await client.send(Auth(AuthPayload("a.b.c"), id=5))
+            before_s = expires_at_s(shard, client)
+            expired = mint(SECRET, client.player, time.time() - 7200.0)
+            await client.send(Auth(AuthPayload("a.b.c" if code == "auth_failed" else expired), id=5))
             error = await until(client, Error)
             assert isinstance(error, Error)
-            assert (error.payload.code, error.re) == ("auth_failed", 5)
+            assert (error.payload.code, error.re) == (code, 5)
             await ticks(shard)
             assert shard.realm.occupant(client.player) is not None
+            assert expires_at_s(shard, client) == before_s
+            await client.send(Leave(id=6))
+            assert (await until(client, Lobby)).re == 6  # type: ignore[union-attr]
 
     run(scenario)
 
@@ -173,7 +190,7 @@ def test_a_refresh_is_answered_by_a_welcome_alone() -> None:
             welcome = await until(client, Welcome)
             assert isinstance(welcome, Welcome)
             assert (welcome.re, welcome.payload.resumed) == (6, False)
-            assert welcome.payload.expires_at_ms > (shard.reception.now_s + 7000) * 1000
+            assert abs(welcome.payload.expires_at_ms / 1000 - shard.reception.now_s - 7200) < 5.0, "exp of the token"
             assert shard.realm.occupant(client.player) is not None
 
     run(scenario)
@@ -299,11 +316,26 @@ def test_another_player_does_not_get_the_car() -> None:
 # --- the same player twice
 
 
-def test_a_newer_connection_takes_over_and_the_older_is_told_first() -> None:
+def test_a_newer_connection_takes_over_and_the_older_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    send, end = Connection.send, Connection.end
+
+    def send_and_note(connection: Connection, message: ServerMessage) -> None:
+        if isinstance(message, Error | Welcome):
+            said.append(type(message).__name__)
+        send(connection, message)
+
+    def end_and_note(connection: Connection, code: CloseCode, reason: str) -> None:
+        said.append(f"end {int(code)}")
+        end(connection, code, reason)
+
     async def scenario(shard: SocketShard) -> None:
         async with driver(shard, 0) as older, SocketClient.connect(shard) as newer:
             slot = shard.body(older.player).slot
+            monkeypatch.setattr(Connection, "send", send_and_note)
+            monkeypatch.setattr(Connection, "end", end_and_note)
             welcome, placed = await back(shard, newer, 0)
+            assert said[:3] == ["Error", "end 4409", "Welcome"]
             assert welcome.payload.resumed
             assert placed is not None
             assert placed.slot == slot
@@ -444,11 +476,26 @@ def test_a_full_world_queues_in_order_and_lets_in() -> None:
             await ticks(shard)
             placed = await until_after_queue(waiting[0])
             assert placed.reason == "enter"
+            await asyncio.sleep(1.05)  # at most once per second
+            await ticks(shard)
+            told = await until_told(waiting[1])
+            assert (told.position, told.of) == (1, 1)
             await waiting[1].send(Leave())
             while not isinstance(message := await waiting[1].receive(), Lobby):
                 assert isinstance(message, Queued)
 
     run(scenario, players=1, rules=HouseRules(queue_max=2))
+
+
+async def until_told(client: SocketClient) -> QueuedPayload:
+    """The last thing that a waiting client has been told of its place."""
+    told: list[QueuedPayload] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            message = await client.receive(0.2)
+            assert isinstance(message, Queued), message
+            told.append(message.payload)
+    return told[-1]
 
 
 async def until_after_queue(client: SocketClient) -> PlacedPayload:
@@ -484,12 +531,24 @@ def test_a_token_that_runs_out_is_announced_and_then_ends_the_connection_with_th
         async with driver(shard, 0) as client:
             session = shard.reception.guests[client.player].peer
             assert session is not None
-            session.session.expires_at_s = shard.reception.now_s + 50.0
+            session.session.expires_at_s = shard.reception.now_s + 65.0
+            await asyncio.sleep(1.05)
+            await ticks(shard)
+            assert not shard.reception.guests[client.player].warned, "it has more than a minute"
+            session.session.expires_at_s = shard.reception.now_s + 59.0
             await asyncio.sleep(1.05)
             await ticks(shard)
             notice = await until(client, Notice)
             assert isinstance(notice, Notice)
             assert notice.payload.code == "auth_expiring"
+            await asyncio.sleep(1.05)
+            await ticks(shard)
+            await client.send(Auth(AuthPayload(token(0, 55)), id=8))
+            welcome = await until(client, Welcome)  # which would not be next, were it told a second time
+            assert isinstance(welcome, Welcome)
+            await asyncio.sleep(1.05)
+            await ticks(shard)
+            assert isinstance(await until(client, Notice), Notice), "of the new token, which is as short"
             session.session.expires_at_s = shard.reception.now_s - 29.0
             await ticks(shard)
             assert shard.reception.guests[client.player].peer is session, "the grace is not over"

@@ -200,6 +200,7 @@ def test_late_cells_and_a_late_swarm_are_not_held_against_the_views() -> None:
     scene.run(40)
     scene.run(60, lambda told, _: edit(told, lambda cell: Cell(cell.c, late=3)))
     assert not scene.findings.kept
+    assert {(each.snapshots, each.snapshots_late) for each in scene.referees.values()} == {(100, 60)}
     scene.run(5, lambda told, _: edit(told, lambda cell: Cell(cell.c, late=3)))
     scene.lag_s = LAG_MOST_S + 0.01
     judged = scene.cross_check.pairs_judged

@@ -25,6 +25,7 @@ from scripts.bots.bot import Bot, Identity, Phase, Surroundings
 from scripts.bots.cross_check import CrossCheck
 from scripts.bots.driver import CarState, Roamer
 from scripts.bots.referee import Referee
+from scripts.bots.report import table
 from scripts.bots.rules import Findings, Kind, Rules, Violation
 from scripts.bots.tally import Tally, percentiles_ms
 from scripts.bots.truth import Track
@@ -431,6 +432,14 @@ def test_tallies_merge() -> None:
     assert result["moveToSeenMs"] == {"count": 20, "p50": 10.0, "p95": 90.0, "p99": 90.0, "max": 90.0}
     assert result["violationsKept"][0]["evidence"] == {"subject": "q"}
     json.dumps(result)
+
+
+@pytest.mark.parametrize(("late", "told"), [(0, "0.0 %"), (20, "2.0 %"), (21, "2.1 %")])
+def test_whoever_reads_the_result_is_told_when_the_shard_had_not_the_processor_it_needs(late: int, told: str) -> None:
+    lines = table(Tally(snapshots=1000, snapshots_late=late)).splitlines()
+    [line] = [line for line in lines if line.startswith("zones late")]
+    assert told in line
+    assert ("overloaded" in line) is (late > 20)
 
 
 def test_percentiles_of_nothing_are_zero() -> None:

@@ -143,6 +143,13 @@ def test_admitted(make: Callable[[], str]) -> None:
     assert verdict.player == SUB
 
 
+@pytest.mark.parametrize("kid", ["legacy", "ec-1", "x" * 300])
+def test_a_kid_does_not_matter_where_only_a_secret_is_configured(kid: str) -> None:
+    """Projects with the legacy secret put one into their tokens, too."""
+    only_a_secret = load_keys({"SUPABASE_JWT_SECRET": SECRET})
+    assert isinstance(verify(hs256(header={"kid": kid}), only_a_secret, NOW_S), Claims)
+
+
 def test_without_a_configured_issuer_iss_may_be_anything_or_missing() -> None:
     keys = replace(KEYS, issuer=None)
     assert isinstance(verify(hs256(iss="https://other.example"), keys, NOW_S), Claims)

@@ -349,6 +349,17 @@ def test_many_races_on_one_route_do_not_touch_each_other(world: World) -> None:
     assert world.director.show(["round"]) == []
 
 
+def test_whoever_races_watches_no_other_race(world: World) -> None:
+    world.come("abc")
+    first, second = world.open("a"), world.open("b")
+    world.start(first, "a")
+    world.start(second, "b")
+    refused = world.director.join("a", second, world.now_ms)
+    assert isinstance(refused, Refusal)
+    assert (refused.code, world.director.race_of("a")) == ("not_allowed", first)
+    assert world.director.join("c", second, world.now_ms) == second
+
+
 def test_kiosks_hear_of_changes_of_what_they_show(world: World) -> None:
     world.come("ab")
     race = world.open("a")
