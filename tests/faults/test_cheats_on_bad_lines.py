@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from scripts.bots.cheat import Outcome, cheat_all
+from scripts.bots.cheat import Outcome
+from scripts.bots.cheats import cheat_all
 from scripts.fault_plan import Chaos
 from scripts.fault_proxy import FaultProxy, Weather
 from scripts.mint_token import LOCAL_ISSUER
