@@ -45,8 +45,8 @@ TURN_MPS = 3.0
 TRAIL_STEPS = 1200
 """How much of its way a racer remembers: a minute; a car is held for 30 s, and samples before may have been lost."""
 SAME_PLACE_M = 0.01
-STRAYED_M = 5.0
-"""Who is so far back from where it was drives back; turning takes less."""
+STRAYED_M = 0.5
+"""Who is so far back from where it was drives back: a car that brakes or begins to turn is not."""
 
 
 class Conduct(enum.StrEnum):
