@@ -98,7 +98,7 @@ class LiveDriver:
         dt_s = 1.0 / FRAMES_HZ
         x, z, most = self._posts[0]
         away_m = math.hypot(x - self._x, z - self._z)
-        if away_m < ARRIVED_M and len(self._posts) > 1:
+        if away_m < ARRIVED_M + 0.5 * self._mps and len(self._posts) > 1:  # or it would circle around it
             del self._posts[0]
         if len(self._posts) == 1:
             most = min(most, math.sqrt(BRAKE_MPS2 * max(away_m - ARRIVED_M, 0.0)))
@@ -142,6 +142,7 @@ class Seen(NamedTuple):
     seq: int
     x: float
     z: float
+    yaw: float
     taken: int
     """Samples that came as far as the zone."""
     strikes: float
@@ -152,8 +153,9 @@ def seen(observer: Observer, player: str) -> Seen:
     slot, table = observer.slot(player), observer.table
     for _ in range(100):
         front = int(table["front"][slot])
-        row: dict[str, Any] = {name: np.array(table[name][front, slot]) for name in ("seq", "pos", "strikes", "tail")}
+        names = ("seq", "pos", "yaw", "tail", "strikes")
+        row: dict[str, Any] = {name: np.array(table[name][front, slot]) for name in names}
         if int(table["front"][slot]) == front:
             x, _, z = row["pos"].tolist()
-            return Seen(int(row["seq"]), x, z, int(row["tail"]), float(row["strikes"]))
+            return Seen(int(row["seq"]), x, z, float(row["yaw"]), int(row["tail"]), float(row["strikes"]))
     raise AssertionError("the shard writes faster than it can be read")

@@ -126,6 +126,7 @@ class CheatBot:
         self._borders_x: list[float] = []
         self._solids_at: list[tuple[float, float]] = []
         self._target: tuple[float, float] | None = None
+        """What a cheat drives at: a wall from when it begins to cheat, a border always."""
         self._closing = self._over = False
         self._deed_s = math.nan
         self._break_s = math.inf
@@ -174,7 +175,8 @@ class CheatBot:
     def _step(self, now_s: float, dt_s: float) -> None:
         self._steer()
         claims = self.client.claims(1e7 + 1000.0 * now_s, dt_s)
-        if not math.isnan(self.client.deed_s) or (self.client.cheats and self.client.where == "wall"):
+        through = self.client.where == "wall" and self._drives_at_target and self._is_behind and bool(claims)
+        if through or not math.isnan(self.client.deed_s):
             self.deed()
         for claim in claims:
             if 0.0 <= claim.x < self._size_m and 0.0 <= claim.z < self._size_m:
@@ -186,12 +188,22 @@ class CheatBot:
         ahead_x, ahead_z = client.x + EDGE_M * math.sin(client.yaw), client.z + EDGE_M * math.cos(client.yaw)
         if not (EDGE_M < ahead_x < self._size_m - EDGE_M and EDGE_M < ahead_z < self._size_m - EDGE_M):
             client.yaw = math.atan2(middle - client.x, middle - client.z)
-        elif self._target is not None:
+        elif self._target is not None and self._drives_at_target:
+            client.radius_m = 1e9
             to_x, to_z = self._target[0] - client.x, self._target[1] - client.z
-            away_m = math.hypot(to_x, to_z)
-            behind = to_x * math.sin(client.yaw) + to_z * math.cos(client.yaw) < 0.0
-            if away_m > BEYOND_M or not behind:
+            if math.hypot(to_x, to_z) > BEYOND_M or not self._is_behind:
                 client.yaw = math.atan2(to_x, to_z)
+
+    @property
+    def _drives_at_target(self) -> bool:
+        return self._target is not None and (self.client.cheats or self.client.where != "wall")
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether it has driven over its target, and on."""
+        assert self._target is not None, "ask _drives_at_target first"
+        to_x, to_z = self._target[0] - self.client.x, self._target[1] - self.client.z
+        return to_x * math.sin(self.client.yaw) + to_z * math.cos(self.client.yaw) < 0.0
 
     def _choose_target(self) -> None:
         client = self.client
@@ -208,8 +220,6 @@ class CheatBot:
                 self.outcome.note = "no border in this world"
             else:
                 self._target = border_x, min(max(client.z, 2 * EDGE_M), self._size_m - 2 * EDGE_M)
-        if self._target is not None:
-            client.radius_m = 1e9
 
     # --- the connection
 
@@ -287,6 +297,8 @@ class CheatBot:
         self.client.place(placed.x, placed.z, placed.yaw, placed.vx, placed.vz, placed.epoch)
         if placed.reason == "correction":
             self.outcome.corrections[placed.check or "unnamed"] += 1
+            if placed.check == "clip" and self.client.cheats:
+                self.deed()  # there was something else in its way
             self._reacted()
         elif not self._placed and self._target is None:
             self._choose_target()

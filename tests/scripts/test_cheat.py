@@ -155,9 +155,18 @@ def test_a_bot_that_drives_through_walls_aims_at_the_nearest() -> None:
     bot.received(welcome_to(land), is_text=True)
     bot.received(placed(100.0, 100.0, 1, "enter"), is_text=True)
     assert bot.outcome.note == ""
+    bot._steer()
+    assert bot.client.radius_m < 1e6, "first it drives as everybody does"
+    bot.client.begin()
+    bot._steer()
     assert bot.client.radius_m > 1e6, "straight ahead"
-    nearest = min(places, key=lambda at: math.hypot(at[0] - 100.0, at[1] - 100.0))
-    assert bot._target == nearest
+    x, z = min(places, key=lambda at: math.hypot(at[0] - 100.0, at[1] - 100.0))
+    assert bot.client.yaw == pytest.approx(math.atan2(x - 100.0, z - 100.0))
+    bot._step(1000.0, 0.05)
+    assert math.isnan(bot._deed_s), "it is on its way"
+    bot.client.x, bot.client.z = x + 3.0 * math.sin(bot.client.yaw), z + 3.0 * math.cos(bot.client.yaw)
+    bot._step(1000.05, 0.05)
+    assert not math.isnan(bot._deed_s)
 
 
 def test_without_anything_solid_it_says_so() -> None:
