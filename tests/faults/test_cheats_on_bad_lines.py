@@ -168,7 +168,7 @@ async def _run(shard: RunningShard) -> Found:
         until_s = began_s + WARM_UP_S + SECONDS - 0.5
         driving = [asyncio.create_task(driver.run(url, until_s)) for driver in honest.values()]
         disturbing = asyncio.create_task(_disturb(shard))
-        await asyncio.sleep(WARM_UP_S + 0.5)
+        await asyncio.sleep(WARM_UP_S - 0.2)
         watching = asyncio.create_task(_watch(shard, names, tracks))
         await asyncio.gather(*driving)
         watching.cancel()
