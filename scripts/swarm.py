@@ -236,7 +236,11 @@ def _parser() -> _Parser:
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
     add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
-    add("--cheats", action="store_true", help="one cheat per technique in place of honest bots; 0 when they have run")
+    add(
+        "--cheats",
+        action="store_true",
+        help="one cheat per technique in place of honest bots, best in --world scripts/fair/yard.toml",
+    )
     add("--racers", type=int, default=0, metavar="N", help="so many of the bots race, on --route (default 0)")
     add("--route", metavar="NAME", help="to race on; the shard runs with --dev and the same --world")
     add("--world", default=FILE_PRESETS[0], metavar="NAME|FILE", help=f"of the route (default {FILE_PRESETS[0]})")

@@ -15,7 +15,6 @@ import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,7 +33,7 @@ from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard
 from shard.access.auth import PLAYER_ROLE
 from shared.vehicles import VEHICLES
-from tests.fakes.walled_world import WALL_X, WALL_Z, walled_land, walled_text
+from tests.fakes.walled_world import WALL_X, WALL_Z, YARD, walled_land
 from tests.live_driver import LiveDriver, Post, seen
 
 SECRET = "a secret for tests that is long enough"
@@ -181,10 +180,8 @@ async def _run(shard: RunningShard) -> Found:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    world: Path = tmp_path_factory.mktemp("bad-lines") / "walled.toml"
-    world.write_text(walled_text())
-    flags = ["--zones", "3", "--spares", "2", "--world", str(world), "--world-cache", "off"]
+def found() -> Found:
+    flags = ["--zones", "3", "--spares", "2", "--world", str(YARD), "--world-cache", "off"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cheat, "WARM_UP_S", WARM_UP_S)
         with RunningShard(flags, {"SUPABASE_JWT_SECRET": SECRET}) as shard:

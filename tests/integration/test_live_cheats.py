@@ -34,7 +34,7 @@ from shard.access.auth import PLAYER_ROLE
 from shard.access.budget import RATES
 from shard.conduct.evidence import FILE_BYTES_MAX
 from shared.thresholds import DEFAULT
-from tests.fakes.walled_world import WALL_X, WALL_Z, walled_land, walled_text
+from tests.fakes.walled_world import WALL_X, WALL_Z, YARD, walled_land
 from tests.live_driver import LiveDriver, Post, Seen, seen
 from zones.sweep import WALL_HALF_M
 
@@ -115,11 +115,9 @@ async def _drive(
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Live:
-    folder = tmp_path_factory.mktemp("live")
-    world, evidence = folder / "walled.toml", folder / "evidence.jsonl"
-    world.write_text(walled_text())
+    evidence = tmp_path_factory.mktemp("live") / "evidence.jsonl"
     evidence.write_bytes(OLD_LINE * (FILE_BYTES_MAX // len(OLD_LINE)))  # the next line fills it
-    flags = ["--zones", "2", "--world", str(world), "--world-cache", "off", "--evidence", str(evidence)]
+    flags = ["--zones", "2", "--world", str(YARD), "--world-cache", "off", "--evidence", str(evidence)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cheat, "WARM_UP_S", WARM_UP_S)
         with RunningShard(flags, {"SUPABASE_JWT_SECRET": SECRET}) as shard:
