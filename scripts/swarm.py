@@ -26,7 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from scripts.bots.cheat import cheat_all, cheat_table
+from scripts.bots.cheat import cheat_table
+from scripts.bots.cheats import cheat_all
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.racer import Conduct
 from scripts.bots.report import table
@@ -36,9 +37,10 @@ from scripts.mint_token import LOCAL_ISSUER
 from shard.access.auth import KeyFault, KeyPools, load_keys
 from shard.access.dev_secret import read_or_create
 from shared.constants import VIEW_RADIUS_M
+from shared.world.faults import WorldFileFault
 from shared.world.land import Land
 from shared.world.routes import Route
-from shared.world.world_file import FILE_PRESETS, load_preset
+from shared.world.world_file import FILE_PRESETS, load, load_preset
 
 BOTS_MAX = 20_000
 """Bot numbers have four digits in names of at most twenty characters; far more than one machine drives."""
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         flags = _parser().parse_args(sys.argv[1:] if argv is None else argv)
         specs = _specs(flags, _signing_keys(flags.token_secret_file, env))
         if flags.cheats:
-            return _run_cheats(specs[0], as_json=flags.json)
+            return _run_cheats(specs[0], _land(flags.world), flags.route, as_json=flags.json)
         _raise_descriptor_limit(specs[0].bots)
         route = _route(flags) if flags.racers else None
         tally = _run_here(specs[0], route) if len(specs) == 1 else _run_processes(specs)
@@ -95,10 +97,11 @@ def _run_here(spec: FleetSpec, route: Route | None) -> Tally:
         return runner.run(run())
 
 
-def _run_cheats(spec: FleetSpec, as_json: bool) -> int:
+def _run_cheats(spec: FleetSpec, land: Land, route: str | None, as_json: bool) -> int:
     """One cheat per technique, for ``--seconds`` after a warm-up. Raises SwarmFault when none could connect."""
+    keys = spec.secret, spec.issuer, spec.audience
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        outcomes = runner.run(cheat_all(spec.url, spec.secret, spec.issuer, spec.audience, spec.seconds, spec.seed))
+        outcomes = runner.run(cheat_all(spec.url, *keys, spec.seconds, spec.seed, land, route))
     if all(outcome.note.startswith("not connected") for outcome in outcomes):
         raise SwarmFault(f"--url: no bot could connect to {spec.url}: {outcomes[0].note}")
     print(cheat_table(outcomes), file=sys.stderr if as_json else sys.stdout)
@@ -233,10 +236,14 @@ def _parser() -> _Parser:
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
     add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
-    add("--cheats", action="store_true", help="one cheat per technique in place of honest bots; 0 when they have run")
+    add(
+        "--cheats",
+        action="store_true",
+        help="one cheat per technique in place of honest bots, best in --world scripts/fair/yard.toml",
+    )
     add("--racers", type=int, default=0, metavar="N", help="so many of the bots race, on --route (default 0)")
-    add("--route", metavar="NAME", help="route to race on; the shard runs with --dev and the same --world")
-    add("--world", default=FILE_PRESETS[0], metavar="PRESET", help=f"world of the route (default {FILE_PRESETS[0]})")
+    add("--route", metavar="NAME", help="to race on; the shard runs with --dev and the same --world")
+    add("--world", default=FILE_PRESETS[0], metavar="NAME|FILE", help=f"of the route (default {FILE_PRESETS[0]})")
     conducts = ", ".join(each for each in Conduct if each is not Conduct.HONEST)
     add("--misconduct", default="", metavar="LIST", help=f"what the last racers do, one each: {conducts}")
     add("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
@@ -302,15 +309,25 @@ def _conducts(flags: argparse.Namespace) -> tuple[Conduct, ...]:
 
 def _route(flags: argparse.Namespace) -> Route:
     """What --world and --route name. Raises SwarmFault."""
-    if flags.world not in FILE_PRESETS:
-        raise SwarmFault(f"--world: must be one of {', '.join(FILE_PRESETS)}, not {flags.world!r}")
-    land = Land.of_file(load_preset(flags.world))
+    land = _land(flags.world)
     for route in land.routes:
         if route.id == flags.route:
             if flags.racers > len(route.grid):
                 raise SwarmFault(f"--racers: at most {len(route.grid)} start on {route.id}, not {flags.racers}")
             return route
     raise SwarmFault(f"--route: must be one of {', '.join(route.id for route in land.routes)}, not {flags.route!r}")
+
+
+def _land(world: str) -> Land:
+    """What --world names: a preset or a file. Raises SwarmFault."""
+    if world in FILE_PRESETS:
+        return Land.of_file(load_preset(world))
+    if not Path(world).is_file():
+        raise SwarmFault(f"--world: must be one of {', '.join(FILE_PRESETS)}, or a world file, not {world!r}")
+    try:
+        return Land.of_file(load(Path(world)))
+    except WorldFileFault as fault:
+        raise SwarmFault(f"--world: {fault}") from None
 
 
 def _signing_keys(secret_file: str | None, env: Mapping[str, str]) -> KeyPools:

@@ -21,7 +21,10 @@ class Thresholds:
 
     # --- distance: metres per second of the server's time
     refill: float = 1.05
-    """Budgets grow by this share of the class's speed cap: a car at its cap saves 5 %, so no rounding empties it."""
+    """Budgets grow by this share of the class's speed cap while a car drives so fast. What it does not drive of these
+    5 % is not saved: a bank that was spent is filled again by driving below the cap, not by the tolerance."""
+    refill_least: float = 1.001
+    """... and by this share of the cap in any case: twice a bad crystal (500 ppm), so no clock empties a bank."""
     bank_s: float = 1.0
     """What an unused budget holds, in seconds at the cap: stalls of 0.2 to 1 s are ordinary on mobile lines. It is also
     all that a lag switch gains."""
@@ -96,6 +99,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         assert 0.0 < self.log_at <= self.ghost_at <= self.remove_at, "thresholds of strikes must ascend"
         assert self.bank_racing_s <= self.bank_s, "racing allows less, not more"
+        assert 1.0 <= self.refill_least <= self.refill, "a car at its cap must not run dry"
 
 
 DEFAULT: Final = Thresholds()

@@ -231,6 +231,7 @@ class ShardStepper:
         self.memory = Memory(Geometry(players + 16, zones), columns, land.size_m)
         self.links: list[InlineZone | SpawnedZone] = []
         self.fleet: Fleet | None = None
+        self._rules = land.vehicles, anticheat
         try:
             if zones_in == "thread":
                 self.links = [
@@ -361,7 +362,7 @@ class ShardStepper:
         assert isinstance(dead, InlineZone)
         assert dead.dead
         dead.close()
-        link = self.links[zone] = InlineZone(self.memory, zone, self.zone_map)
+        link = self.links[zone] = InlineZone(self.memory, zone, self.zone_map, *self._rules)
         self.realm.barrier.desks[zone].link = link
         link.succeed(self.realm.successor(zone))
         return link

@@ -97,7 +97,7 @@ def moved_by_server(rules: Rules, state: PlayerState, index: int, class_: int, n
     bank_s = _bank_s(rules.limits, state.flags[row])
     real_ms = np.maximum(now_ms - state.heard_ms[row], 0.0)
     full_m = checks.bank_m(np.array([cap_mps]), bank_s, rules.limits)
-    grown_m = cap_mps * rules.limits.refill * real_ms / 1000.0
+    grown_m = cap_mps * rules.limits.refill_least * real_ms / 1000.0
     state.budget_m[row] = np.minimum(state.budget_m[row] + grown_m, full_m)
     state.own_m[row] = np.inf
     state.clock_ms[row] = checks.clock_credit_ms(state.clock_ms[row], real_ms, rules.limits)
@@ -197,7 +197,7 @@ class Judge:
 
         # distance, by both clocks; a clock that was set says nothing, and the other counts for it
         full_m = checks.bank_m(cap_mps, self._bank_s[who], limits)
-        budget_m = checks.budget_m(state.budget_m[who], full_m, cap_mps, real_ms, self._late_s, limits)
+        budget_m = checks.budget_m(state.budget_m[who], full_m, step_m, cap_mps, real_ms, self._late_s, limits)
         short_m = checks.distance_short_m(step_m, budget_m)
         own_ms = np.where(np.isinf(t_ms) | (back_ms > 0.0), real_ms, client_ms)
         own_full_m = checks.bank_m(cap_mps, limits.own_bank_s, limits)

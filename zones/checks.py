@@ -69,28 +69,37 @@ def bank_m(cap_mps: F64, bank_s: F64 | float, limits: Thresholds) -> F64:
     return cap_mps * limits.refill * bank_s + limits.bank_slack_m
 
 
-def budget_m(left_m: F64, full_m: F64, cap_mps: F64, real_ms: F64, late_s: float, limits: Thresholds) -> F64:
+def budget_m(
+    left_m: F64, full_m: F64, step_m: F64, cap_mps: F64, real_ms: F64, late_s: float, limits: Thresholds
+) -> F64:
     """(M,) metres that a player may travel by now: what was left, at most the bank, and the time since then.
+
+    The tolerance is for driving and not for saving: the budget grows by what the step needs, between ``refill_least``
+    and ``refill`` times the cap. So who drives below the cap fills its bank by the difference, who drives above it
+    within the tolerance neither fills nor spends it, and who has spent it by a leap cannot get it back at its cap.
 
     The time since the last sample counts beside the bank and not into it, up to ``slow_s``: who sends once per second
     drives a second's way with each sample, however small the bank is. What a silence brought beyond the bank stays for
     the samples that come in one lump after it, and is gone after as much time again. The sum of all steps since before
     the silence is bounded by ``bank + refill * cap * t`` all the same, because every second of real time counts once.
     """
-    grown_m = cap_mps * limits.refill * real_ms / 1000.0
-    beside_m = cap_mps * limits.refill * (limits.slow_s + late_s)
+    real_s = real_ms / 1000.0
+    counted_m = cap_mps * np.minimum(real_s, limits.slow_s + late_s)
+    grown_m = np.minimum(np.maximum(step_m, counted_m * limits.refill_least), counted_m * limits.refill)
     beyond_m = np.where(np.isinf(left_m), 0.0, left_m - full_m)
-    return np.minimum(left_m, full_m) + np.maximum(beyond_m - grown_m, 0.0) + np.minimum(grown_m, beside_m)
+    return np.minimum(left_m, full_m) + np.maximum(beyond_m - cap_mps * limits.refill * real_s, 0.0) + grown_m
 
 
 def distance_short_m(step_m: F64, budget_m: F64) -> F64:
     """(M,) metres by which a step is longer than what the player may travel: the token bucket.
 
-    The budget grows by ``refill * cap`` per second of real time and holds ``bank_m``. An honest car drives at most
+    The budget grows by at least ``cap`` per second of real time and holds ``bank_m``. An honest car drives at most
     ``cap * t`` in t, so its budget never sinks while samples come as they are sent; a sample that is delayed by d finds
-    d more in the budget, up to the bank. So neither jitter nor a stall within the bank ever makes it short, and the sum
-    of all steps is bounded by ``bank + refill * cap * t`` whatever a client says and however it bunches its samples.
-    Chords are shorter than paths, so thinning and slow rates only help.
+    d more in the budget, up to the bank. So neither jitter nor a stall within the bank ever makes it short: the budget
+    lacks what the delay has been longer within the bank's memory than it is now, and gets it back when the delay grows
+    again or the car brakes. The sum of all steps is bounded by ``bank + refill * cap * t`` whatever a client says and
+    however it bunches its samples; beyond ``bank + refill_least * cap * t`` a car gets only by samples that each lead
+    further than their time at the cap. Chords are shorter than paths, so thinning and slow rates only help.
     """
     return np.maximum(step_m - budget_m, 0.0)
 

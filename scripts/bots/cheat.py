@@ -1,5 +1,7 @@
 """Cheats over real sockets: one client per technique of ``scripts/fair/techniques.py``, and what the shard did to it.
 
+Those who cheat at gates race for it, see ``gate_cheat.py``.
+
 Each drives honestly at first, so that its budgets and its speed are those of a player, then cheats until the time is
 over or it is removed. Nothing here judges: the result says what happened, in the order of the techniques.
 """
@@ -7,11 +9,8 @@ over or it is removed. Nothing here judges: the result says what happened, in th
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
-import random
 import time
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ import msgspec
 from websockets.exceptions import InvalidHandshake
 
 from scripts.bots.connection import BotConnection
-from scripts.fair.techniques import TECHNIQUES, UNSPEAKABLE, BorderBlinker, Claim, Honest, Technique
-from scripts.mint_token import mint
+from scripts.bots.road_driver import known_land
+from scripts.fair.techniques import BorderBlinker, Claim, Technique
 from shared.messages import (
     Auth,
     AuthPayload,
@@ -34,16 +33,18 @@ from shared.messages import (
     MovePayload,
     Placed,
     PlacedPayload,
+    ServerMessage,
     Welcome,
     WelcomePayload,
+    WorldInfo,
     decode_server,
     encode,
 )
-from shared.vehicles import VEHICLES, VehicleClass
-from shared.world.land import land_of
+from shared.vehicles import VehicleClass
+from shared.world.land import Land
 from shared.world.prop_table import CIRCLE
 from shared.world.static_world import StaticWorld
-from shared.world.world import World, WorldFault
+from shared.world.world import World
 
 PERIOD_S: Final = 0.05
 WARM_UP_S: Final = 8.0
@@ -54,8 +55,6 @@ EDGE_M: Final = 40.0
 BEYOND_M: Final = 120.0
 """How far behind a wall or a border a cheat turns round."""
 AWAY_S: Final = 0.4
-TOKEN_S: Final = 3600.0
-UNSPEAKABLE_EVERY_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -64,11 +63,20 @@ class Outcome:
 
     name: str
     vehicle: str
+    player: str = ""
+    """Its ``sub``: what the shard's log and evidence call it."""
     moves: int = 0
+    """Samples that were sent."""
     first_s: float = math.nan
     """Until the first correction, error or end."""
     corrections: Counter[str] = field(default_factory=Counter)
     """By check."""
+    notices: Counter[str] = field(default_factory=Counter)
+    """By code, of a race."""
+    gates: int = 0
+    """That the shard counted in a race, up to the first deed ..."""
+    gates_after: int = 0
+    """... and since."""
     errors: Counter[str] = field(default_factory=Counter)
     closed: str = ""
     """Code and reason, when the shard ended the connection."""
@@ -80,9 +88,13 @@ class Outcome:
         return {
             "technique": self.name,
             "vehicle": self.vehicle,
+            "player": self.player or None,
             "moves": self.moves,
             "firstReactionS": None if math.isnan(self.first_s) else round(self.first_s, 3),
             "corrections": dict(self.corrections),
+            "notices": dict(self.notices),
+            "gates": self.gates,
+            "gatesAfter": self.gates_after,
             "errors": dict(self.errors),
             "closed": self.closed or None,
             "closedS": None if math.isnan(self.closed_s) else round(self.closed_s, 3),
@@ -93,17 +105,28 @@ class Outcome:
 class CheatBot:
     """One client. ``run`` drives it to its end."""
 
-    def __init__(self, technique: Technique, vehicle: VehicleClass, token: str, name: str) -> None:
-        self.outcome = Outcome(technique.name, vehicle.name)
+    def __init__(
+        self,
+        technique: Technique,
+        vehicle: VehicleClass,
+        token: str,
+        name: str,
+        player: str = "",
+        land: Land | None = None,
+    ) -> None:
+        """``land``: the shard's world, perhaps; one that the shard does not have is not looked at."""
+        self.outcome = Outcome(technique.name, vehicle.name, player)
         self.client = technique.make(vehicle)
         self.client.radius_m = RADIUS_M
         self._vehicle, self._token, self._name = vehicle, token, name
+        self._given_land = land
         self._connection: BotConnection | None = None
         self._placed = False
         self._size_m = 0.0
         self._borders_x: list[float] = []
         self._solids_at: list[tuple[float, float]] = []
         self._target: tuple[float, float] | None = None
+        """What a cheat drives at: a wall from when it begins to cheat, a border always."""
         self._closing = self._over = False
         self._deed_s = math.nan
         self._break_s = math.inf
@@ -152,7 +175,8 @@ class CheatBot:
     def _step(self, now_s: float, dt_s: float) -> None:
         self._steer()
         claims = self.client.claims(1e7 + 1000.0 * now_s, dt_s)
-        if self.client.cheats and (not math.isnan(self.client.deed_s) or self.client.where == "wall"):
+        through = self.client.where == "wall" and self._drives_at_target and self._is_behind and bool(claims)
+        if through or not math.isnan(self.client.deed_s):
             self.deed()
         for claim in claims:
             if 0.0 <= claim.x < self._size_m and 0.0 <= claim.z < self._size_m:
@@ -164,12 +188,22 @@ class CheatBot:
         ahead_x, ahead_z = client.x + EDGE_M * math.sin(client.yaw), client.z + EDGE_M * math.cos(client.yaw)
         if not (EDGE_M < ahead_x < self._size_m - EDGE_M and EDGE_M < ahead_z < self._size_m - EDGE_M):
             client.yaw = math.atan2(middle - client.x, middle - client.z)
-        elif self._target is not None:
+        elif self._target is not None and self._drives_at_target:
+            client.radius_m = 1e9
             to_x, to_z = self._target[0] - client.x, self._target[1] - client.z
-            away_m = math.hypot(to_x, to_z)
-            behind = to_x * math.sin(client.yaw) + to_z * math.cos(client.yaw) < 0.0
-            if away_m > BEYOND_M or not behind:
+            if math.hypot(to_x, to_z) > BEYOND_M or not self._is_behind:
                 client.yaw = math.atan2(to_x, to_z)
+
+    @property
+    def _drives_at_target(self) -> bool:
+        return self._target is not None and (self.client.cheats or self.client.where != "wall")
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether it has driven over its target, and on."""
+        assert self._target is not None, "ask _drives_at_target first"
+        to_x, to_z = self._target[0] - self.client.x, self._target[1] - self.client.z
+        return to_x * math.sin(self.client.yaw) + to_z * math.cos(self.client.yaw) < 0.0
 
     def _choose_target(self) -> None:
         client = self.client
@@ -186,8 +220,6 @@ class CheatBot:
                 self.outcome.note = "no border in this world"
             else:
                 self._target = border_x, min(max(client.z, 2 * EDGE_M), self._size_m - 2 * EDGE_M)
-        if self._target is not None:
-            client.radius_m = 1e9
 
     # --- the connection
 
@@ -228,6 +260,11 @@ class CheatBot:
         elif type(parsed) is Error:
             self.outcome.errors[parsed.payload.code] += 1
             self._reacted()
+        else:
+            self._heard(parsed)
+
+    def _heard(self, message: ServerMessage) -> None:
+        """Everything else."""
 
     def ended(self, code: int, reason: str) -> None:
         """The connection is over."""
@@ -244,15 +281,24 @@ class CheatBot:
         self._size_m = float(welcome.world.size_m)
         self._borders_x = sorted({x for x0, _, x1, _ in welcome.zones for x in (x0, x1) if 0.0 < x < self._size_m})
         if self.client.where == "wall":
-            try:
-                self._solids_at = solid_places(World(welcome.world.preset, welcome.world.seed, welcome.world.size_m))
-            except WorldFault:
-                self.outcome.note = f"no such world here: {welcome.world.preset}"
+            land = self._land(welcome.world)
+            if land is None:
+                self.outcome.note = f"this world is not known here: {welcome.world.preset}"
+            else:
+                self._solids_at = solid_places(land)
+
+    def _land(self, world: WorldInfo) -> Land | None:
+        given = self._given_land
+        if given is not None and World.of_file(given.file, given.seed).hash == world.hash:
+            return given
+        return known_land(world)
 
     def _was_placed(self, placed: PlacedPayload) -> None:
         self.client.place(placed.x, placed.z, placed.yaw, placed.vx, placed.vz, placed.epoch)
         if placed.reason == "correction":
             self.outcome.corrections[placed.check or "unnamed"] += 1
+            if placed.check == "clip" and self.client.cheats:
+                self.deed()  # there was something else in its way
             self._reacted()
         elif not self._placed and self._target is None:
             self._choose_target()
@@ -261,40 +307,6 @@ class CheatBot:
     def _reacted(self) -> None:
         if math.isnan(self.outcome.first_s) and not math.isnan(self._deed_s):
             self.outcome.first_s = time.perf_counter() - self._deed_s
-
-
-async def cheat_all(url: str, secret: str, issuer: str, audience: str, seconds: float, seed: int) -> list[Outcome]:
-    """One cheat per technique, and an honest driver to compare with, all at once for ``seconds`` after the warm-up."""
-    rng = random.Random(f"cheats/{seed}")
-    until_s = time.perf_counter() + WARM_UP_S + seconds
-    unspeakable = [Technique(name, Honest) for name, _ in UNSPEAKABLE]
-    jobs = []
-    for number, technique in enumerate([Technique("honest", Honest), *TECHNIQUES, *unspeakable]):
-        player = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-        token = mint(secret, player, time.time(), seconds + TOKEN_S, iss=issuer, aud=audience)
-        bot = CheatBot(technique, VEHICLES[0], token, f"cheat-{number:02d}")
-        text = dict(UNSPEAKABLE).get(technique.name)
-        jobs.append(bot.run(url, until_s) if text is None else _unspeakable(bot, url, until_s, text))
-    return list(await asyncio.gather(*jobs))
-
-
-async def _unspeakable(bot: CheatBot, url: str, until_s: float, text: str) -> Outcome:
-    """Run a bot that now and then says ``text`` where a coordinate belongs."""
-
-    async def say() -> None:
-        await asyncio.sleep(WARM_UP_S / 2)
-        while True:
-            payload = f'"epoch":1,"seq":2,"t":3,"x":{text},"z":1,"yaw":0,"vx":0,"vz":0'
-            if bot.send_raw(f'{{"type":"move","payload":{{{payload}}}}}'.encode()):
-                bot.deed()
-            await asyncio.sleep(UNSPEAKABLE_EVERY_S)
-
-    saying = asyncio.create_task(say())
-    try:
-        return await bot.run(url, until_s)
-    finally:
-        saying.cancel()
-        await asyncio.gather(saying, return_exceptions=True)
 
 
 def move_of(claim: Claim) -> Move:
@@ -316,24 +328,27 @@ def move_of(claim: Claim) -> Move:
     )
 
 
-@functools.cache
-def solid_places(world: World) -> list[tuple[float, float]]:
+def solid_places(land: Land) -> list[tuple[float, float]]:
     """Middles of walls and buildings of a world, in metres: what a cheat that drives through things looks for."""
-    solids = StaticWorld.of(land_of(world)).solids
+    solids = StaticWorld.of(land).solids
     wide = (solids.shape != CIRCLE) & (solids.half_d >= 1.5)
     return list(zip(solids.x[wide].tolist(), solids.z[wide].tolist(), strict=True))
 
 
 def cheat_table(outcomes: Sequence[Outcome]) -> str:
     """For people."""
-    head = ("technique", "moves", "first reaction", "corrections", "errors", "closed", "note")
+    head = ("technique", "moves", "first reaction", "corrections", "race", "errors", "closed", "note")
     rows = [head]
     for each in outcomes:
         corrections = ", ".join(f"{check} {count}" for check, count in each.corrections.most_common())
         errors = ", ".join(f"{code} {count}" for code, count in each.errors.most_common())
         closed = f"{each.closed} after {each.closed_s:.1f} s" if each.closed else "-"
         first = "-" if math.isnan(each.first_s) else f"{each.first_s:.2f} s"
-        rows.append((each.name, str(each.moves), first, corrections or "-", errors or "-", closed, each.note))
+        told = ", ".join(f"{code} {count}" for code, count in each.notices.most_common())
+        counted = f"{each.gates} gates, then {each.gates_after}" if each.gates + each.gates_after else ""
+        race = "; ".join(filter(None, (told, counted)))
+        cells = (corrections or "-", race or "-", errors or "-", closed, each.note)
+        rows.append((each.name, str(each.moves), first, *cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -45,6 +45,8 @@ TURN_MPS = 3.0
 TRAIL_STEPS = 1200
 """How much of its way a racer remembers: a minute; a car is held for 30 s, and samples before may have been lost."""
 SAME_PLACE_M = 0.01
+STRAYED_M = 0.5
+"""Who is so far back from where it was drives back: a car that brakes or begins to turn is not."""
 
 
 class Conduct(enum.StrEnum):
@@ -83,6 +85,7 @@ class Racer:
         self._lane_m = rng.uniform(-LANE_M, LANE_M)
         self._on_grid = False
         self._back = False
+        self._furthest_m = -math.inf
         self._detour = Detour.around(route, len(route.gates_m) // 2, 1.0)
         self._trail: deque[tuple[float, float, int]] = deque(maxlen=TRAIL_STEPS)
         """Where it was, and how many gates it had passed by then."""
@@ -93,6 +96,13 @@ class Racer:
         self.zones = tuple(zones)
         if land is not None and self.conduct is Conduct.SKIP_GATE and self._watch.passed == 0:
             self._detour = clear_detour(self._route, land)
+
+    @property
+    def has_strayed(self) -> bool:
+        """Whether the gate that it drives around is behind it, or it is on its way back."""
+        if self.conduct is Conduct.SKIP_GATE:
+            return self.at_m > float(self._route.gate_at_m[self._detour.gate])
+        return self._back and self.at_m < self._furthest_m - STRAYED_M
 
     def place(self, pose: Pose, vx: float, vz: float) -> None:
         """Adopts the pose. On a grid slot it waits for the start; elsewhere it parks, or drives on if it is racing.
@@ -139,6 +149,7 @@ class Racer:
     def _drive(self, dt_s: float) -> None:
         car = self.car
         self.at_m = self._line.at(car.x, car.z, self.at_m)
+        self._furthest_m = max(self._furthest_m, self.at_m)
         if self._turning and car.speed_mps <= TURN_MPS:
             self._back = True
         ahead_m = max(LOOK_MIN_M, LOOK_S * car.speed_mps)

@@ -1,4 +1,4 @@
-"""Let cheats drive beside their honest twins and measure what each technique brings: the detection table's numbers."""
+"""Let cheats drive beside their twins and measure what each technique brings: the detection table's numbers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Found:
     played_s: float
     """Mean, up to the removal."""
     gain_m: float
-    """Mean way ahead of the honest twin at the end."""
+    """Mean way ahead of the twin at the end."""
     gain_s: float
     """The same as time at top speed."""
     lead_m: float
@@ -153,7 +153,7 @@ class _Run:
             for number in range(each):
                 kind = number % len(VEHICLES)
                 slot = len(self._clients)
-                cheat, twin = technique.make(VEHICLES[kind]), Honest(VEHICLES[kind])
+                cheat, twin = technique.make(VEHICLES[kind]), technique.twin(VEHICLES[kind])
                 self._clients += [cheat, twin]
                 vehicle += [kind, kind]
                 racing += [slot, slot + 1] if technique.races else []
@@ -202,6 +202,7 @@ class _Run:
             for cases in self._cases:
                 for case in cases:
                     case.client.begin()
+                    self._clients[case.twin].begin()
                     self._before_m[case.slot] = self._before_m[case.twin] = np.nan
                     case.began_ms = self.now_ms
                     if case.client.reconnects_every_s:

@@ -175,11 +175,13 @@ class LagSwitch(Honest):
 
     silent_s = 1.0
     every_s = 5.0
+    pace = 1.0
+    """Of its caps, between two silences."""
 
     def cheat(self, now_ms: float, dt_s: float) -> list[Claim]:
         phase_s = self.since_s % self.every_s
         if phase_s >= self.silent_s:
-            self.drive(dt_s)
+            self.drive(dt_s, self.pace)
             self.deed()
             return [self.claim(now_ms)]
         self.advance(2.0 * self.top_mps * dt_s)
@@ -191,6 +193,18 @@ class LagSwitchRacing(LagSwitch):
     """The same against the bank of a race."""
 
     silent_s = 0.5
+
+
+class LagSwitch105(LagSwitch):
+    """The same, and between two silences it uses the tolerance."""
+
+    pace = 1.05
+
+
+class LagSwitchRacing105(LagSwitchRacing):
+    """Both."""
+
+    pace = 1.05
 
 
 class WallPasser(Honest):
@@ -337,6 +351,8 @@ class Technique:
     note: str = ""
     route: int | None = None
     """Of ``circuit.py``, which it races on; its twin does so on the fair one."""
+    twin: Callable[[VehicleClass], Honest] = Honest
+    """Whom it is measured against."""
 
 
 TECHNIQUES: Final[tuple[Technique, ...]] = (
@@ -359,6 +375,16 @@ TECHNIQUES: Final[tuple[Technique, ...]] = (
     Technique("teleport in handoff", BorderBlinker),
     Technique("teleport after resume", Resumer),
 )
+
+_BESIDE: Final = "beside a twin at x1.05"
+
+TOLERANCE_TECHNIQUES: Final[tuple[Technique, ...]] = (
+    Technique("lag switch, 1 s bank, again", LagSwitch, note=_BESIDE, twin=Speeder105),
+    Technique("lag switch, racing, again", LagSwitchRacing, races=True, note=_BESIDE, twin=Speeder105),
+    Technique("lag switch and x1.05, 1 s bank", LagSwitch105, note=_BESIDE, twin=Speeder105),
+    Technique("lag switch and x1.05, racing", LagSwitchRacing105, races=True, note=_BESIDE, twin=Speeder105),
+)
+"""What silence is worth to somebody who could have the tolerance without it."""
 
 GATE_TECHNIQUES: Final[tuple[Technique, ...]] = (
     Technique("gate skip", GateCheat, route=1),

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from ipc.control import Verdict
-from shared.thresholds import Mode
+from shared.thresholds import DEFAULT, Mode
 from shared.world.solids import Solids
 
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -121,6 +121,7 @@ def line(case: Case, mode: Mode, solids: Solids | None) -> bytes:
         "unit": verdict.unit,
         "strikes": verdict.strikes,
         "score": verdict.score,
+        "thresholds": {name: getattr(DEFAULT, name) for name in ("log_at", "ghost_at", "remove_at")},
         "late_ms": case.late_ms,
         "zone": case.zone,
         "tick": case.tick,

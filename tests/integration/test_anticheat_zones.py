@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,14 +11,19 @@ import pytest
 from shard.players.occupants import Entry
 from shared.constants import FLAG_GHOST
 from shared.vehicles import VEHICLES
-from tests.stepper import Recorder, ShardStepper
+from tests.stepper import Death, InlineZone, Recorder, ShardStepper
 
 CAP = VEHICLES[0].speed_cap_mps
 TICKS = 160
 
 
-def _journey(zones: int, zones_in: Literal["thread", "process"] = "thread") -> tuple[list[Any], int, dict[str, int]]:
-    """Honest drivers at 99 % of the cap and cheats of several kinds, back and forth over all borders."""
+def _journey(
+    zones: int, zones_in: Literal["thread", "process"] = "thread", deaths: Sequence[Death] = ()
+) -> tuple[list[Any], int, dict[str, int]]:
+    """Honest drivers at 99 % of the cap and cheats of several kinds, back and forth over all borders.
+
+    With ``deaths`` zones die all the time, one after the other, and another takes over within the tick.
+    """
     with ShardStepper(zones=zones, size_m=1024, zones_in=zones_in, anticheat="enforce") as shard:
         names = [f"player-{number}" for number in range(12)]
         factors = [0.99, 0.6, 1.1, 1.4, 2.0, 0.99] * 2
@@ -42,9 +48,23 @@ def _journey(zones: int, zones_in: Literal["thread", "process"] = "thread") -> t
                 way = speeds[number] * 0.05 * (1.0 if tick < TICKS / 2 else -1.0)
                 jump = 150.0 if number == 9 and tick % 40 == 20 else 0.0
                 shard.move(name, position[0] + way + jump, position[2], vx=way * 20.0)
-            shard.step()
+            if deaths and tick % 3 == 0:
+                _die(shard, tick // 3 % zones, deaths[tick // 3 % len(deaths)])
+            else:
+                shard.step()
             history.append(shard.state())
         return history, shard.realm.barrier.ledger.count, dict(shard.realm.conduct.counts)
+
+
+def _die(shard: ShardStepper, zone: int, how: Death) -> None:
+    link = shard.links[zone]
+    assert isinstance(link, InlineZone)
+    link.dies = how
+    shard.begin()
+    shard.collect()
+    shard.replace(zone)
+    shard.collect()
+    shard.realm.end_tick()
 
 
 def test_however_the_world_is_cut_every_player_is_judged_the_same() -> None:
@@ -61,6 +81,13 @@ def test_however_the_world_is_cut_every_player_is_judged_the_same() -> None:
     for honest in (0, 1, 5, 6, 7, 11):
         assert last[f"player-{honest}"]["strikes"] < 0.5, "it turned round on the spot, which the others need"
         assert last[f"player-{honest}"]["budget_m"] < CAP * 1.05 * 1.2 + 1.0, "the bank, and a stall of 0.2 s"
+
+
+def test_a_zone_that_dies_takes_no_book_with_it() -> None:
+    """Budgets, strikes, epochs and corrections under way are the same after every tick, whoever judged it."""
+    whole = _journey(4)
+    assert _journey(4, deaths=("told", "written", "said")) == whole
+    assert whole[2]["teleport"] >= 2
 
 
 def test_spawned_zones_judge_as_zones_in_this_process_do() -> None:
@@ -86,6 +113,27 @@ def test_a_correction_reaches_the_client_with_check_and_seq(cheat: ShardStepper)
     assert [(placed.check, placed.seq) for placed in corrections] == [("teleport", n) for n in range(1, 5)]
     assert len({placed.epoch for placed in cheat.clients["cheat"].placements}) == len(cheat.clients["cheat"].placements)
     assert cheat.realm.barrier.unanswered == 0, "corrections answer no command"
+
+
+def test_who_becomes_a_ghost_has_its_race_invalidated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    with ShardStepper(size_m=1024, anticheat="enforce") as shard:
+        invalidate = shard.realm.races.invalidate
+
+        def watched(player: str, reason: str, now_ms: float) -> None:
+            asked.append((player, reason))
+            invalidate(player, reason, now_ms)
+
+        monkeypatch.setattr(shard.realm.races, "invalidate", watched)
+        shard.enter("cheat")
+        shard.step(2)
+        shard.put("cheat", 300.0, 300.0)
+        shard.step(2)
+        while shard.state()["cheat"]["strikes"] < 14.0:  # type: ignore[operator]
+            assert (asked != []) == (shard.state()["cheat"]["strikes"] >= 10.0)  # type: ignore[operator]
+            shard.move("cheat", shard.clients["cheat"].placements[-1].x + 400.0, 300.0)
+            shard.step(2)
+    assert asked == [("cheat", "anti-cheat")]
 
 
 def test_a_resume_keeps_the_score_and_the_ghost(cheat: ShardStepper) -> None:

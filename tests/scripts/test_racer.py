@@ -117,6 +117,21 @@ def test_who_skips_a_gate_passes_all_before_it_and_none_after(land: Land) -> Non
     drive = started(Drive(land, 0, Conduct.SKIP_GATE))
     drive.run(200.0)
     assert len(drive.entry.truth_ms) == len(drive.route.gates_m) // 2
+    assert drive.racer.has_strayed
+
+
+@pytest.mark.parametrize("conduct", [Conduct.SKIP_GATE, Conduct.BACKWARDS])
+def test_nobody_has_strayed_while_it_passes_gates_forwards(land: Land, conduct: Conduct) -> None:
+    drive = started(Drive(land, 0, conduct))
+    while not drive.racer.has_strayed:
+        passed, at_m = len(drive.entry.truth_ms), drive.racer.at_m
+        drive.step()
+    assert len(drive.entry.truth_ms) == passed > 0
+    if conduct is Conduct.BACKWARDS:
+        assert drive.racer.at_m < at_m
+    honest = started(Drive(land, 0))
+    honest.run(200.0)
+    assert not honest.racer.has_strayed
 
 
 def test_who_turns_back_passes_two_gates_and_no_more_than_it_needs_to_brake(land: Land) -> None:

@@ -59,7 +59,9 @@ def judge(rules: PlainRules, player: Player, vehicle: VehicleClass, sample: Play
     full = cap * limits.refill * bank_s + limits.bank_slack_m
     rate = cap * limits.refill / 1000.0
     beyond = 0.0 if math.isinf(player["budget_m"]) else max(player["budget_m"] - full - rate * real, 0.0)
-    budget = min(player["budget_m"], full) + beyond + rate * min(real, 1000.0 * limits.slow_s + late_ms)
+    counted = cap * min(real, 1000.0 * limits.slow_s + late_ms) / 1000.0
+    budget = min(player["budget_m"], full) + beyond
+    budget += min(max(step, counted * limits.refill_least), counted * limits.refill)
     short = max(step - budget, 0.0)
     own_full = cap * limits.refill * limits.own_bank_s + limits.bank_slack_m
     own_s = (real if math.isinf(player["t_ms"]) or back > 0.0 else client) / 1000.0

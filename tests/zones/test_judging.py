@@ -240,7 +240,7 @@ def test_a_resume_resets_no_budget_and_opens_no_strike() -> None:
     left_m, score = float(driver.state.budget_m[0]), driver.score
     assert left_m < 0.9 * FULL_M
     driver.resume()
-    assert driver.state.budget_m[0] == pytest.approx(left_m + CAP * 1.05 * 0.101)
+    assert driver.state.budget_m[0] == pytest.approx(left_m + CAP * 1.001 * 0.101)
     assert driver.score <= score
     assert driver.state.t_ms[0] == inf
     for _ in range(20):
@@ -326,6 +326,38 @@ def test_a_lag_switch_gains_its_bank_and_no_more(racing: bool, bank_s: float) ->
     driver.drive(driver.x + bank_s * CAP, 100.0)
     driver.tick()
     assert driver.at[0] - began <= bank_s * CAP * 1.05 + 1.0
+
+
+@pytest.mark.parametrize(("racing", "bank_s"), [(False, 1.0), (True, 0.5)])
+@pytest.mark.parametrize("between", [0.99, 1.05])
+def test_a_lag_switch_that_knows_its_budget_gains_the_bank_once(racing: bool, bank_s: float, between: float) -> None:
+    """It leaps as far as is let pass after each silence, and never further; beside it one drives at the same pace."""
+    driver = warmed()
+    driver.state.flags[0] |= FLAG_RACING if racing else 0
+    ahead_m = most_m = way_m = 0.0
+    for number in range(20 * 60):
+        pace_m = between * CAP * 0.05
+        step_m = pace_m
+        if number % 100 == 99:  # of five seconds the last, or the last half
+            silent = round(bank_s * 20.0)
+            for _ in range(silent - 1):
+                driver.tick()
+            # never below zero: the last sample left what it left, and silence is worth its time at 105 %
+            step_m = min(float(driver.state.budget_m[0]), FULL_M if not racing else CAP * 0.525 + 1.0)
+            step_m += silent * CAP * 1.05 * 0.05
+            pace_m *= silent
+        driver.drive(driver.x, driver.z + (step_m if way_m < 3500.0 else -step_m))
+        driver.tick()
+        way_m = (way_m + step_m) % 7000.0
+        ahead_m += step_m - pace_m
+        most_m = max(most_m, ahead_m)
+    assert not driver.corrections
+    bank_m = CAP * 1.05 * bank_s + 1.0
+    silent_s = 12 * bank_s
+    used_m = (1.05 - between) * CAP * silent_s  # of the tolerance, in the leaps: whoever drives may use it
+    saved_m = max(1.001 - between, 0.0) * CAP * 60.0  # by driving below the cap
+    assert most_m > 0.9 * bank_m, "the leaps are as long as they can be"
+    assert most_m <= bank_m + used_m + saved_m + 0.1
 
 
 def test_a_fast_clock_is_held_to_real_time() -> None:
