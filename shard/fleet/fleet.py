@@ -228,10 +228,15 @@ class Fleet:
         return sum(self._losses)
 
     @property
+    def manned(self) -> bool:
+        """Whether every zone has a worker that has ticked."""
+        return not self._vacancies and not self._returning
+
+    @property
     def whole(self) -> bool:
-        """Whether every zone has a worker that has ticked, and every spare is ready."""
+        """The same, and every spare is ready."""
         ready = sum(worker.standing is Standing.SPARE for worker in self.workers)
-        return not self._vacancies and not self._returning and ready >= self._spares and not self.dying
+        return self.manned and ready >= self._spares and not self.dying
 
     def poll(self) -> None:
         """Bury who has ended, and give zones without a worker one that is ready and due."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.restarts import MEMORY_SLACK_MIB, Count, leaks
+from scripts.restarts.count import MEMORY_SLACK_MIB, Count, leaks
 
 CYCLES = int(os.environ.get("RESTARTS_CYCLES", "50"))
 
