@@ -162,6 +162,8 @@ class CrossCheck:
                 now_s,
                 subject=entity.player,
                 slot=entity.slot,
+                x=row.x / 100,
+                z=row.z / 100,
                 off_m=round(off_m, 2),
                 most_m=round(most_m, 2),
                 row_age_s=round(age_s, 3),

@@ -173,6 +173,8 @@ class Referee:
                 now_s,
                 subject=entity.player,
                 slot=entity.slot,
+                x=before.x / 100,
+                z=before.z / 100,
                 moved_m=round(moved_m, 2),
                 most_m=round(most_m, 2),
                 dt_s=round(dt_s, 3),
@@ -204,13 +206,16 @@ class Referee:
         if now_s - sent_s <= self.rules.ack_s + lag_s:
             return
         if not self.view.late:
+            own = self.view.find(self.player)
+            shown = {} if own is None or own.row is None else {"x": own.row.x / 100, "z": own.row.z / 100}
             self.report(
                 Kind.UNACKNOWLEDGED,
                 now_s,
                 seq=seq & SEQ_MASK,
                 waited_s=round(now_s - sent_s, 3),
                 newest_seen=-1 if self._acknowledged is None else self._acknowledged & SEQ_MASK,
-                own_row_shown=int(self.view.find(self.player) is not None),
+                own_row_shown=int(own is not None),
+                **shown,
             )
         self._unacknowledged.clear()  # say it once per ack_s, not once per snapshot
 
@@ -227,7 +232,8 @@ class Referee:
             if entity.row is not None and not view.is_late(entity) and self._stale.get(entity.slot) != entity.tick:
                 self._stale[entity.slot] = entity.tick
                 age_s = round((view.t_ms - entity.t_ms) / 1000, 3)
-                self.report(Kind.STALE_ROW, now_s, subject=entity.player, slot=entity.slot, age_s=age_s)
+                x, z = entity.row.x / 100, entity.row.z / 100
+                self.report(Kind.STALE_ROW, now_s, subject=entity.player, slot=entity.slot, age_s=age_s, x=x, z=z)
 
     def _time_rows(self, snapshot: SnapshotPayload, now_s: float) -> None:
         """Count, for every sample that a row of another bot shows for the first time, how long it was on its way."""

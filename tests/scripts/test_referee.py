@@ -252,6 +252,12 @@ def test_a_player_under_two_slots_is_seen() -> None:
     assert scene.findings.kept[0].evidence["other_slot"] == 99
 
 
+def shown_near(scene: Scene, player: str, within_m: float) -> None:
+    """The evidence says where the car was shown, and that is near where it is."""
+    evidence, car = scene.findings.kept[0].evidence, scene.drivers[player].car
+    assert math.hypot(float(evidence["x"]) - car.x, float(evidence["z"]) - car.z) < within_m
+
+
 def test_a_slot_needs_its_rest() -> None:
     stranger = WhoRow(50, "stranger", "name", "car"), AtRow(50, 0, 0, 0, 0, 0)
     other = WhoRow(50, "another", "name", "car"), AtRow(50, 0, 0, 0, 0, 0)
@@ -307,6 +313,7 @@ def test_a_row_must_come_every_second_even_if_parked() -> None:
     )
     only(scene, Kind.STALE_ROW)
     assert scene.findings.counts[Kind.STALE_ROW] == 1, "said once"
+    shown_near(scene, "player-1", 0.02)
 
 
 def test_a_jump_of_a_bot_that_nobody_placed() -> None:
@@ -320,6 +327,7 @@ def test_a_jump_of_a_bot_that_nobody_placed() -> None:
     jump = scene.findings.kept[0].evidence
     assert jump["subject"] == "player-1"
     assert float(jump["moved_m"]) > float(jump["most_m"]) > 20.0
+    shown_near(scene, "player-1", 3.0)  # from where it jumped
 
 
 def test_a_jump_of_a_stranger_may_be_a_respawn() -> None:
@@ -347,6 +355,7 @@ def test_samples_must_be_acknowledged() -> None:
     evidence = scene.findings.kept[0].evidence
     assert evidence["newest_seen"] == seq
     assert float(evidence["waited_s"]) > 1.5
+    shown_near(scene, "player-0", 12.0)
 
 
 @pytest.mark.parametrize("start", [0, 65400])
@@ -427,13 +436,16 @@ def test_what_is_shown_must_be_where_it_is() -> None:
     def drifting(told: SnapshotPayload, _: str) -> SnapshotPayload:
         return edit(told, lambda cell: with_rows(cell, lambda r: moved(r, offset) if r.slot == 11 else r))
 
-    for _ in range(60):
+    while not scene.findings.kept and offset < 15.0:
         offset += 0.25
         scene.run(1, drifting)
     assert scene.kinds() == {Kind.MISPLACED.value}
     evidence = scene.findings.kept[0].evidence
     assert evidence["subject"] == "player-1"
     assert float(evidence["off_m"]) > float(evidence["most_m"])
+    car = scene.drivers["player-1"].car
+    assert float(evidence["x"]) == pytest.approx(car.x + offset, abs=0.5), "where it was shown, not where it is"
+    assert float(evidence["z"]) == pytest.approx(car.z, abs=0.5)
 
 
 @pytest.mark.parametrize(("how", "bound_s"), [("left", 1.0), ("disconnected", 35.0)])
