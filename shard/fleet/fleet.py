@@ -57,6 +57,8 @@ class Worker:
     """When it was started, and later when it became the zone."""
     standing: Standing = Standing.STARTING
     ready: bool = False
+    collections: int = 0
+    """Garbage collections that have landed in its ticks."""
     waited_s: float = 0.0
     """How long it has owed a Done, as far as main was awake."""
     cause: Cause | None = None
@@ -122,6 +124,8 @@ class Fleet:
         self.links = [Post(self, zone) for zone in range(zones)]
         self.workers: list[Worker] = []
         self.takeovers: deque[Takeover] = deque(maxlen=TAKEOVERS_KEPT)
+        self.collections = 0
+        """Garbage collections that have landed in ticks of zones."""
         self.failure: ZoneLost | None = None
         """Set when no worker can be started any more."""
         self.hired: Callable[[Worker], None] = lambda worker: None
@@ -298,6 +302,8 @@ class Fleet:
     def _commit(self, worker: Worker, done: Done) -> None:
         assert self._realm is not None, "call serve() first"
         worker.waited_s = 0.0
+        self.collections += done.collections - worker.collections
+        worker.collections = done.collections
         self._realm.commit(done)
         now_s = self._monotonic_s()
         if (vacancy := self._returning.pop(done.zone, None)) is not None:
