@@ -30,6 +30,17 @@ OFF_TRAIL_MAX_M: Final = 0.05
 NOTICED_S: Final = 0.05
 """A bot's end of a connection may be noted so much before the kill: clocks are read one after the other."""
 
+SHOWN: Final = (
+    "ticks",
+    "tick_late_p99_ms",
+    "tick_late_max_ms",
+    "gc_in_ticks",
+    "gc_in_zone_ticks",
+    "checkpoint_copy_max_ms",
+    "checkpoint_write_max_ms",
+)
+"""Of what the shard says at its end."""
+
 Rect = tuple[float, float, float, float]
 
 
@@ -129,8 +140,7 @@ class Outcome:
         found += [f"shard: {each['message']}" for each in self.log if each["level"] == "error"]
         if self.exit_code:
             found.append(f"shard: exit code {self.exit_code}")
-        stopped = [each for each in self.log if each["message"] == "stopped"]
-        if not stopped:
+        if not self._stopped():
             found.append("shard: it did not say that it stopped")
         return found
 
@@ -187,8 +197,13 @@ class Outcome:
             "lostOrDoubled": sum(kinds[kind] for kind in (Kind.LOST, Kind.PLAYER_TWICE, Kind.GHOST, Kind.NOT_RESUMED)),
             "socketsClosed": sum(sum(result["disconnects"].values()) for result in results),
             "mainDeath": self._death(),
+            "secondLife": {name: each[name] for each in self._stopped() for name in SHOWN if name in each},
             "faults": self.faults(),
         }
+
+    def _stopped(self) -> list[dict[str, Any]]:
+        """What the shard said at its end; of its first life it could say nothing."""
+        return [each for each in self.log if each["message"] == "stopped"]
 
     def _death(self) -> dict[str, Any]:
         death = self.death
