@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
@@ -75,6 +76,16 @@ async def _hurt(victim: psutil.Process, harm: Harm) -> None:
             finally:
                 victim.resume()
             await asyncio.sleep(down_s)
+
+
+async def recovered(main_pid: int, zones: int) -> None:
+    """Wait until every zone has a process that is not stopped: a hung one may still have to be given up."""
+    while True:
+        serving = children(main_pid, "shard: zone")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if len(serving) >= zones and all(each.status() != psutil.STATUS_STOPPED for each in serving):
+                return
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def children(main_pid: int, title: str) -> list[psutil.Process]:

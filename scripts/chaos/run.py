@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.racer import Conduct, Racer
 from scripts.bots.rules import Rules
-from scripts.chaos.harms import disturbances, harm_zones
+from scripts.chaos.harms import disturbances, harm_zones, recovered
 from scripts.chaos.verdict import FASTEST_MPS, POSE_AGE_MAX_S, MainDeath, Outcome
 from scripts.fault_plan import Chaos
 from scripts.fault_proxy import FaultProxy, Weather
@@ -149,6 +149,8 @@ class _Chaos:
                 await asyncio.sleep(0.1)
             await self._end_harm()
             proxy.calm()
+            async with asyncio.timeout(RACE_S):
+                await recovered(self.shard.pid, run.zones)
             await asyncio.sleep(SETTLE_S)
             await self._kill_main(race)
             await asyncio.sleep(AFTER_S)

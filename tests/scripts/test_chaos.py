@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import subprocess
+import sys
 from itertools import islice
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
-from scripts.chaos.harms import disturbances
+from scripts.chaos.harms import disturbances, recovered
 from scripts.chaos.verdict import BEYOND_M, Freeze, MainDeath, Outcome, freezes, outside
 
 ZONE = {"message": "zone", "level": "info", "zone": 2, "x": "512..1024", "z": "0..512"}
@@ -47,6 +53,30 @@ def test_the_same_seed_gives_the_same_harms_and_the_first_is_a_kill() -> None:
     assert plan[0].harm == "kill"
     assert {each.harm for each in plan} == {"kill", "hang", "stop", "slow"}
     assert 360.0 < plan[-1].at_s < 440.0
+
+
+def test_a_zone_that_stands_still_has_not_recovered() -> None:
+    title = "import setproctitle; setproctitle.setproctitle('shard: zone 0'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", title], stdin=PIPE, stdout=PIPE) as zone:
+        assert zone.stdout is not None
+        zone.stdout.readline()
+
+        async def waits(zones: int = 1) -> bool:
+            try:
+                await asyncio.wait_for(recovered(os.getpid(), zones), 0.5)
+            except TimeoutError:
+                return True
+            return False
+
+        try:
+            assert not asyncio.run(waits())
+            assert asyncio.run(waits(zones=2))
+            zone.send_signal(signal.SIGSTOP)
+            assert asyncio.run(waits())
+            zone.send_signal(signal.SIGCONT)
+            assert not asyncio.run(waits())
+        finally:
+            zone.kill()
 
 
 def test_a_freeze_lasts_from_the_last_commit_until_what_waited_is_judged() -> None:
