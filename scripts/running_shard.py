@@ -30,8 +30,7 @@ class ShardFailed(Exception):
 def lasting_port() -> int:
     """A free port on which a shard can be killed and started again: nobody else is given it in between.
 
-    Of the ports that the kernel chooses itself this is not so. It takes them for outgoing connections, too; one that
-    is made to the port of a shard that is down may even be given that very port, and is then connected to itself.
+    Of the ports that the kernel chooses itself this is not so: whoever asks for any port may be given one.
     """
     for port in random.sample(LASTING_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
