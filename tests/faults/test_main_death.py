@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -27,6 +27,7 @@ from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard, lasting_port
 from shard.access.auth import PLAYER_ROLE
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 BOTS = int(os.environ.get("MAIN_DEATH_BOTS", "20"))
 
 
@@ -108,6 +109,42 @@ def test_a_killed_main_costs_nobody_its_car(tmp_path: Path) -> None:
     assert run.tally.resumed >= BOTS
     assert backs_s[-1] <= BACK_WITHIN_S
     assert ages_s[-1] <= POSE_AGE_MAX_S
+
+
+def test_a_supervised_shard_that_is_killed_is_back_with_its_world(tmp_path: Path) -> None:
+    flags = f"--dev --zones 1 --spares 0 --world-size 512 --log-format json --port {lasting_port()}".split()
+    flags += ["--state-dir", str(tmp_path / "state"), "--dev-secret-file", str(tmp_path / "secret")]
+    command = [str(ROOT / "scripts" / "supervise"), sys.executable, "-m", "shard", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stderr is not None
+        try:
+            said = _until_ready(supervisor.stderr)
+            time.sleep(1.5)  # a checkpoint
+            [main] = [each for each in psutil.Process(supervisor.pid).children() if each.name().startswith("shard")]
+            main.kill()
+            said = _until_ready(supervisor.stderr)
+            assert "checkpoint restored" in [record["message"] for record in said]
+            supervisor.terminate()
+            rest = supervisor.stderr.read()
+            assert supervisor.wait(10) == 0
+        finally:
+            if supervisor.poll() is None:
+                for left in psutil.Process(supervisor.pid).children():
+                    left.kill()
+                supervisor.kill()
+    assert '"stopped"' in rest
+    assert not main.is_running()
+
+
+def _until_ready(stderr: IO[str]) -> list[dict[str, Any]]:
+    """What a shard says until it is ready."""
+    said: list[dict[str, Any]] = []
+    for line in stderr:
+        if line.startswith("{"):
+            said.append(json.loads(line))
+            if said[-1]["message"] == "ready":
+                return said
+    pytest.fail(f"it ended instead: {said}")
 
 
 def _may_mount() -> bool:
