@@ -232,6 +232,7 @@ def _parser() -> _Parser:
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
     add("--churn-seconds", type=float, default=math.inf, metavar="S", help="nobody leaves later than this")
+    add("--line-stall", type=float, default=0.0, metavar="S", help="so long the lines hold up what is sent (default 0)")
     add("--keep", type=int, default=200, metavar="N", help="violations kept with their evidence (default 200)")
     add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
@@ -262,6 +263,7 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
         ("--ramp", flags.ramp, 0.0, 86400),
         ("--churn", flags.churn, 0.0, 60.0),
         ("--churn-seconds", flags.churn_seconds, 0.0, math.inf),
+        ("--line-stall", flags.line_stall, 0.0, 10.0),
         ("--keep", flags.keep, 0, 1_000_000),
         ("--view-radius", flags.view_radius, 64.0, 1024.0),
     ):
@@ -288,7 +290,11 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             violations_kept=flags.keep,
             come_back=flags.come_back,
             racers=_conducts(flags),
-            rules=Rules(view_radius_m=flags.view_radius, visible_m=min(Rules().visible_m, flags.view_radius * 0.6)),
+            rules=Rules(
+                view_radius_m=flags.view_radius,
+                visible_m=min(Rules().visible_m, flags.view_radius * 0.6),
+                stall_s=flags.line_stall,
+            ),
         )
         for first, end in pairwise(cuts)
     ]

@@ -166,7 +166,8 @@ class Referee:
             return
         moved_m = ((row.x - before.x) ** 2 + (row.z - before.z) ** 2) ** 0.5 / 100
         dt_s = (entity.t_ms - entity.before_t_ms) / 1000
-        most_m = track.speed_cap_mps * (max(0.0, dt_s) + 2 * self.rules.carry_s) + JUMP_ROUNDING_M
+        unseen_s = 2 * self.rules.carry_s + self.rules.stall_s
+        most_m = track.speed_cap_mps * (max(0.0, dt_s) + unseen_s) + JUMP_ROUNDING_M
         if moved_m > most_m:
             self.report(
                 Kind.JUMP,
@@ -203,7 +204,7 @@ class Referee:
         if not self._unacknowledged:
             return
         seq, sent_s = self._unacknowledged[0]
-        if now_s - sent_s <= self.rules.ack_s + lag_s:
+        if now_s - sent_s <= self.rules.ack_s + self.rules.stall_s + lag_s:
             return
         if not self.view.late:
             own = self.view.find(self.player)
@@ -222,7 +223,7 @@ class Referee:
     def overdue(self, now_s: float, lag_s: float) -> None:
         """Judge what is missing: snapshots at all, and rows of entities. Called now and then while in the world."""
         silent_s = now_s - self.last_snapshot_s
-        if self._slot is not None and silent_s > self.rules.silence_s + lag_s:
+        if self._slot is not None and silent_s > self.rules.silence_s + self.rules.stall_s + lag_s:
             self.report(Kind.SILENCE, now_s, silent_s=round(silent_s, 3))
             self.last_snapshot_s = now_s
         view, bound_ms = self.view, 1000 * self.rules.proof_s

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.racer import Conduct, Racer
-from scripts.bots.rules import Rules
+from scripts.bots.rules import Kind, Rules
 from scripts.chaos.harms import disturbances, harm_zones, recovered
 from scripts.chaos.verdict import FASTEST_MPS, POSE_AGE_MAX_S, MainDeath, Outcome
 from scripts.fault_plan import Chaos
@@ -24,16 +24,21 @@ from scripts.fault_proxy import FaultProxy, Weather
 from scripts.mint_token import LOCAL_ISSUER
 from scripts.running_shard import RunningShard, ShardFailed, lasting_port
 from shard.access.auth import PLAYER_ROLE
-from shared.world.land import Land
+from shared.world.land import land_of
+from shared.world.world import World
 from shared.world.world_file import FILE_PRESETS, load_preset
 
 ROUTE: Final = "quay-sprint"
 RACE_S: Final = 90.0
-"""Bound of one race: the countdown, its time limit of 60 s, and the bots' ways."""
+"""What a race takes at most, from when its racers are let in: the countdown, its time limit of 60 s, and their ways."""
+PATIENCE_S: Final = 300.0
+"""A shard that has too much to do lets nobody in for a while, racers neither: that is its right, and takes a while."""
 LEAD_S: Final = 12.0
 """So long before the harm shall end the last race begins: joining, the grid, the countdown, the first gate."""
 UNDER_WAY: Final = 2
 """Gates that everybody has passed in a race that is under way: the line, and one more."""
+STALL_S: Final = (0.1, 0.5)
+"""How long bad lines stall."""
 BAD_LINE_SHARE: Final = 10
 """One of so many bots is behind the proxy."""
 CHURN_ENDS_S: Final = 8.0
@@ -42,6 +47,8 @@ SETTLE_S: Final = 3.0
 """Between the last harm and the death of main: poses are as old as its checkpoint makes them, not a hung zone."""
 AFTER_S: Final = 8.0
 """How long everybody is watched after the restart at least: the time to come back, and some seconds of driving."""
+TOLD_CHARS: Final = 6000
+"""Of what a race tells people that went wrong: its table is at the end."""
 KEEP_ALL: Final = 1_000_000
 """Violations kept: the verdict looks at each of them, and a single hang in a crowd explains hundreds."""
 
@@ -97,12 +104,15 @@ class _Swarm:
 
     name: str
     process: asyncio.subprocess.Process
+    told: str = ""
+    """What it has told people."""
 
     async def result(self) -> dict[str, Any]:
         """When it has ended. Raises ShardFailed when there is none."""
         out, told = await self.process.communicate()
+        self.told = told.decode()
         if not out.strip():
-            raise ShardFailed(f"the swarm of {self.name} failed: {told.decode()[-500:]}")
+            raise ShardFailed(f"the swarm of {self.name} failed: {self.told[-500:]}")
         result: dict[str, Any] = json.loads(out.splitlines()[-1])
         return result
 
@@ -135,16 +145,16 @@ class _Chaos:
         address = urlsplit(url)
         assert address.hostname is not None
         assert address.port is not None
-        faults = Chaos(seed=run.seed, stall_every_s=6.0, stall_s=(0.1, 0.5), reset_every_s=15.0)
+        race = self._last_race(url)  # made now: it takes a moment in which the proxy would stand still
+        faults = Chaos(seed=run.seed, stall_every_s=6.0, stall_s=STALL_S, reset_every_s=15.0)
         async with FaultProxy(address.hostname, address.port, Weather(latency_s=0.01), faults) as proxy:
             lasting = await self._roamers(url, f"ws://127.0.0.1:{proxy.port}/ws")
             ends_s = time.monotonic() + run.ramp_s + run.seconds
             self._harming = asyncio.create_task(self._harm())
             await self._races(url, ends_s - LEAD_S)
-            race, stop = self._last_race(url), asyncio.Event()
-            racing = asyncio.create_task(race.run(stop, _ignore)) if race is not None else None
+            racing = asyncio.create_task(race.run(asyncio.Event(), _ignore)) if race is not None else None
             while time.monotonic() < ends_s or (race is not None and _passed(race)[0] < UNDER_WAY):
-                if time.monotonic() > ends_s + RACE_S or (racing is not None and racing.done()):
+                if time.monotonic() > ends_s + PATIENCE_S or (racing is not None and racing.done()):
                     raise ShardFailed("the last race did not get under way")
                 await asyncio.sleep(0.1)
             await self._end_harm()
@@ -173,12 +183,13 @@ class _Chaos:
 
     async def _roamers(self, url: str, bad_url: str) -> list[_Swarm]:
         run = self.spec
-        common = ["--seconds", str(run.seconds + 4 * RACE_S), "--ramp", str(run.ramp_s), "--come-back"]
+        common = ["--seconds", str(run.seconds + 3 * PATIENCE_S), "--ramp", str(run.ramp_s), "--come-back"]
         churn_s = max(0.0, run.ramp_s + run.seconds - CHURN_ENDS_S)
+        stall = ["--line-stall", str(STALL_S[1])]
         churn = ["--churn", "1", "--churn-seconds", str(churn_s)]
         swarms = [await self._start("good", url, 0, "--bots", str(run.bots - run.bad), *common, *churn)]
         if run.bad:
-            swarms.append(await self._start("bad", bad_url, 100, "--bots", str(run.bad), *common))
+            swarms.append(await self._start("bad", bad_url, 100, "--bots", str(run.bad), *common, *stall))
         return swarms
 
     async def _start(self, name: str, url: str, number: int, *flags: str) -> _Swarm:
@@ -192,10 +203,13 @@ class _Chaos:
     async def _races(self, url: str, until_s: float) -> None:
         """One race after the other, as long as another can be expected to end in time; then wait until then."""
         run, number = self.spec, 200
-        flags = ["--racers", str(run.racers), "--route", ROUTE, "--seconds", str(RACE_S), "--ramp", str(run.ramp_s)]
+        flags = ["--racers", str(run.racers), "--route", ROUTE, "--seconds", str(PATIENCE_S), "--ramp", str(run.ramp_s)]
         while run.racers and time.monotonic() < until_s - RACE_S:
             swarm = await self._start("races", url, number, *flags)
-            self.outcome.swarms.setdefault("races", []).append(await swarm.result())
+            result = await swarm.result()
+            self.outcome.swarms.setdefault("races", []).append(result)
+            if Kind.RACE in result["violationsByKind"]:
+                print(swarm.told[-TOLD_CHARS:], file=sys.stderr, flush=True)
             number += 1
         await asyncio.sleep(max(0.0, until_s - time.monotonic()))
 
@@ -204,12 +218,14 @@ class _Chaos:
         run = self.spec
         if not run.racers:
             return None
-        route = next(each for each in Land.of_file(load_preset(FILE_PRESETS[0])).routes if each.id == ROUTE)
+        file = load_preset(FILE_PRESETS[0])
+        land = land_of(World(FILE_PRESETS[0], file.seed, file.size_m))  # kept: the bots ask for the same
+        route = next(each for each in land.routes if each.id == ROUTE)
         spec = FleetSpec(
             url=url,
             first=0,
             bots=run.racers,
-            seconds=3 * RACE_S,
+            seconds=run.seconds + 3 * PATIENCE_S,
             ramp_s=min(run.ramp_s, 1.0),
             seed=1000 * run.seed + 900,
             churn_per_minute=0.0,

@@ -187,9 +187,13 @@ class Outcome:
         return {
             "bots": sum(result["connectedMost"] for name in ("good", "bad") for result in self.swarms.get(name, [])),
             "races": sum(len(self.swarms.get(name, [])) for name in ("races", "last race")),
+            "racesTookS": [
+                round(result["seconds"]) for name in ("races", "last race") for result in self.swarms.get(name, [])
+            ],
             "harms": dict(self.harms),
             "zonesLost": sum(each["message"] == "zone lost" for each in self.log),
             "frozenMs": by_cause,
+            "shed": dict(Counter(each["shed"] for each in self.log if each["message"] == "load")),
             "cuts": sum(result["cuts"] for result in results),
             "resumed": sum(result["resumed"] for result in results),
             "handoffs": sum(result["handoffs"] for result in results),

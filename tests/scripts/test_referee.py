@@ -32,10 +32,12 @@ Doctor = Callable[[SnapshotPayload, str], SnapshotPayload]
 class Scene:
     """A shard that tells everybody everything in one cell, bots that drive in it, and their referees."""
 
-    def __init__(self, bots: int = 3, seed: int = 1, seq: int = 0, speed_mps: float | None = None) -> None:
+    def __init__(
+        self, bots: int = 3, seed: int = 1, seq: int = 0, speed_mps: float | None = None, stall_s: float = 0.0
+    ) -> None:
         self.findings = Findings()
         self.truth: dict[str, Track] = {}
-        self.rules = Rules()
+        self.rules = Rules(stall_s=stall_s)
         self.cross_check = CrossCheck(self.truth, self.rules)
         self.players = [f"player-{number}" for number in range(bots)]
         self.referees: dict[str, Referee] = {}
@@ -206,6 +208,44 @@ def test_late_cells_and_a_late_swarm_are_not_held_against_the_views() -> None:
     scene.run(1)
     assert scene.cross_check.pairs_judged == judged
     assert scene.cross_check.calls_skipped == 1
+
+
+def test_lines_that_stall_are_allowed_for_and_no_more_than_that() -> None:
+    """Made by the test itself, half a second at most: rows are as much older, and then make up for it."""
+    first: dict[float, list[float]] = {}
+    for stall_s in (0.0, 0.5):
+        scene = Scene(speed_mps=8.0, stall_s=stall_s)
+        offset = waited = 0.0
+
+        def drifting(told: SnapshotPayload, _: str) -> SnapshotPayload:
+            return edit(told, lambda cell: with_rows(cell, lambda r: moved(r, offset) if r.slot == 11 else r))  # noqa: B023
+
+        scene.run(60)
+        while not scene.findings.kept:
+            offset += 0.25
+            scene.run(1, drifting)
+        assert scene.findings.kept[0].kind is Kind.MISPLACED
+        scene = Scene(stall_s=stall_s)
+        scene.run(40)
+        seq = scene.seq["player-0"]
+        frozen = first_only(
+            lambda told: edit(told, lambda cell: with_rows(cell, lambda r: moved(r, seq=seq) if r.slot == 10 else r))  # noqa: B023
+        )
+        while not scene.findings.kept:
+            waited += 0.05
+            scene.run(1, frozen)
+        assert scene.findings.kept[0].kind is Kind.UNACKNOWLEDGED
+        scene = Scene(stall_s=stall_s)
+        scene.run(40)
+        far = first_only(
+            lambda told: edit(told, lambda cell: with_rows(cell, lambda r: moved(r, 80.0) if r.slot == 11 else r))
+        )
+        scene.run(1, far)
+        jump, *_ = [found.evidence for found in scene.findings.kept if found.kind is Kind.JUMP]
+        first[stall_s] = [offset, waited, float(jump["most_m"])]
+    speed_cap_mps = VEHICLES[0].speed_cap_mps
+    for index, (low, high) in enumerate(((3.0, 8.0), (0.45, 0.55), (0.49 * speed_cap_mps, 0.51 * speed_cap_mps))):
+        assert low <= first[0.5][index] - first[0.0][index] <= high
 
 
 def test_skipped_ticks_are_counted_not_blamed() -> None:
