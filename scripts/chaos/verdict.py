@@ -133,7 +133,7 @@ class Outcome:
                 if result["violations"] > len(result["violationsKept"]):
                     found.append(f"{name}: {result['violations']} violations, more than are kept: {_kinds(result)}")
                 for each in outside(result["violationsKept"], allowed):
-                    found.append(f"{name}: outside of any freeze: {json.dumps(each)}")
+                    found.append(f"{name}: outside of any freeze: {json.dumps(each)}{_nearest(each, allowed)}")
                 if name != "bad" and (unasked := [at_s for at_s in result["cutsS"] if not self._while_down(at_s)]):
                     found.append(f"{name}: {len(unasked)} sockets were closed though main lived")
         found += self._without_car() if self.death is not None else ["main was not killed"]
@@ -223,6 +223,12 @@ class Outcome:
             "gatesPassed": list(death.gates),
             "gatesAgain": self.gates_again,
         }
+
+
+def _nearest(seen: dict[str, Any], allowed: Sequence[Freeze]) -> str:
+    """The last freeze before a violation, for whoever looks for its cause."""
+    before = [freeze for freeze in allowed if freeze.first_tick <= seen["tick"]]
+    return f"; the last freeze before: {max(before, key=lambda freeze: freeze.first_tick)}" if before else ""
 
 
 def _kinds(result: dict[str, Any]) -> str:

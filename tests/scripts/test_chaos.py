@@ -102,6 +102,13 @@ def test_a_freeze_explains_nothing_of_another_zone() -> None:
     assert outside([near, *far, nowhere], found) == [*far, nowhere]
 
 
+def test_what_is_outside_of_any_freeze_is_told_with_the_last_one_before() -> None:
+    late: dict[str, Any] = LOST | {"tick": 300, "restart": 2}
+    log: list[dict[str, Any]] = [ZONE, LOST, BACK, late, BACK | {"restart": 2}, STOPPED]
+    [fault] = outcome(log, violations=1, violationsKept=[seen("jump", 200)]).faults()
+    assert "the last freeze before: Freeze(zone=2, cause='killed', first_tick=100" in fault
+
+
 def test_only_a_long_freeze_explains_what_was_not_acknowledged() -> None:
     late = seen("unacknowledged", 120)
     assert outside([late], [Freeze(0, "hang", 100, 900.0, RECT)]) == [late]
