@@ -310,6 +310,8 @@ class Done(_Control, frozen=True):
     """Players to whom this tick gave strikes, which are due in the next one."""
     counts: dict[str, int] = {}
     """Samples that failed, by check."""
+    collections: int = 0
+    """Garbage collections of this worker that did not wait for a gap, since it began."""
 
 
 class Fault(_Control, frozen=True):

@@ -100,6 +100,13 @@ class Link:
             end.reset()
         self.end()
 
+    def calm(self) -> None:
+        """Nothing more happens by itself; a stall that is on ends."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.flush()
+
     def schedule(self, plan: Iterator[Fault]) -> None:
         """Let the faults of ``plan`` happen, counted from now."""
         loop = asyncio.get_running_loop()
@@ -323,6 +330,12 @@ class FaultProxy:
         self._weather = weather
         for link in self.links.values():
             link.weather = weather
+
+    def calm(self) -> None:
+        """Nothing befalls anybody by itself from now on; stalls that are on end."""
+        self._chaos = None
+        for link in list(self.links.values()):
+            link.calm()
 
     async def link(self, number: int, timeout_s: float = 5.0) -> Link:
         """The connection with this number, when it is there. Raises TimeoutError."""

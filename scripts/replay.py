@@ -3,12 +3,17 @@
 Every Tick is given to a zone over private memory as it was given to the worker, take-overs included; each committed row
 must come out the same to the last bit, and so must the events. Exit code 0: all are equal; 1: they are not, and the
 first difference is printed with zone, tick, slot and column; 2: the recording cannot be used.
+
+    python -m scripts.replay DIR --python python3.13       the same by another Python, with the same libraries
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +49,7 @@ from ipc.record import (
     unpack,
 )
 from ipc.world_table import ZoneTable
+from scripts.other_python import ROOT, NoOtherPython, equip
 from shard.fleet.recorder import segments
 from shared.constants import RING_ENTRIES
 from shared.world.static_world import StaticWorld
@@ -53,6 +59,8 @@ from zones.zone import Zone
 
 SHOWN_MAX: Final = 8
 """Slots named of a difference."""
+LIBRARIES: Final = ("numpy", "msgspec", "orjson", "psutil")
+"""What a replay imports of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,15 @@ class Replay:
         self._zones: list[Zone] = []
         self._sent: dict[int, Tick] = {}
         """Ticks that are not answered, by zone."""
+
+    @property
+    def versions(self) -> str:
+        """Of what recorded, and of what replays."""
+        header = self._header
+        return (
+            f"recorded by Python {header.python} with numpy {header.numpy}, "
+            f"replayed by {platform.python_version()} with {np.__version__}"
+        )
 
     def take(self, piece: Piece) -> Difference | None:
         """Do what main did. Raises RecordFault for what does not fit the pieces before."""
@@ -249,19 +266,32 @@ def replay(directory: Path) -> tuple[list[str], Difference | None]:
                     return told, difference
         if current is not None:
             ticks, takeovers = current.ticks, current.takeovers
-            told.append(f"run {run}: {len(paths)} segments, {ticks} ticks of zones, {takeovers} take-overs: equal")
+            what = f"run {run}: {len(paths)} segments, {ticks} ticks of zones, {takeovers} take-overs: equal"
+            told.append(f"{what}; {current.versions}")
     if not told:
         raise RecordFault(f"{directory} holds no recording")
     return told, None
+
+
+def by_another(python: str, directory: Path, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Replay with another interpreter, in an environment made for it. Raises NoOtherPython."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = equip(python, Path(folder), LIBRARIES)
+        command = [own, "-m", "scripts.replay", str(directory.resolve())]
+        return subprocess.run(command, cwd=ROOT, capture_output=capture, text=True, check=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Replay a directory and print what came of it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.replay", description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, metavar="DIR", help="what the shard was given as --record")
+    parser.add_argument("--python", metavar="NAME", help="another interpreter, which is given the same libraries")
+    flags = parser.parse_args(argv)
     try:
-        told, difference = replay(parser.parse_args(argv).directory)
-    except RecordFault as fault:
+        if flags.python is not None:
+            return by_another(flags.python, flags.directory).returncode
+        told, difference = replay(flags.directory)
+    except (RecordFault, NoOtherPython) as fault:
         print(f"replay: {fault}", file=sys.stderr)
         return 2
     for line in told:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+LASTING_PORTS = range(20_000, 32_000)
+"""Below what the kernel takes for the near end of connections (Linux: from 32,768)."""
 
 
 class ShardFailed(Exception):
     """The shard did not start, or did not end as it should; the text holds what it logged."""
 
 
+def lasting_port() -> int:
+    """A free port on which a shard can be killed and started again: nobody else is given it in between.
+
+    Of the ports that the kernel chooses itself this is not so: whoever asks for any port may be given one.
+    """
+    for port in random.sample(LASTING_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ShardFailed(f"no free port among {LASTING_PORTS.start} to {LASTING_PORTS.stop - 1}")
+
+
 class RunningShard:
     """``python -m shard --dev`` with the given further flags, on any free port unless one is given.
 
-    ``url`` is where it listens, ``log`` the records that it has written so far. Leaving the context ends it by SIGTERM.
+    ``url`` is where it listens, ``listening_s`` since when (monotonic), ``log`` the records that it has written so far.
+    Leaving the context ends it by SIGTERM.
     """
 
     def __init__(self, flags: Sequence[str] = (), env: dict[str, str] | None = None) -> None:
@@ -39,6 +58,7 @@ class RunningShard:
         self._reader.start()
         try:
             self.url: str = self.wait_for("listening")["url"]
+            self.listening_s = time.monotonic()
             self.instance: str = self.wait_for("ready")["instance"]
         except BaseException:
             self.kill()
@@ -89,10 +109,14 @@ class RunningShard:
         self._close()
         return code
 
-    def kill(self) -> None:
-        """End it at once; its zones end with it."""
+    def strike(self) -> None:
+        """Kill main and wait until it is dead. Its zones end with it, soon; ``kill`` waits for the rest of the log."""
         self._process.kill()
         self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once; its zones end with it."""
+        self.strike()
         self._close()
 
     def _close(self) -> None:

@@ -31,7 +31,7 @@ from scripts.bots.cheats import cheat_all
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.racer import Conduct
 from scripts.bots.report import table
-from scripts.bots.rules import Rules
+from scripts.bots.rules import Findings, Rules
 from scripts.bots.tally import Tally
 from scripts.mint_token import LOCAL_ISSUER
 from shard.access.auth import KeyFault, KeyPools, load_keys
@@ -113,7 +113,7 @@ def _run_cheats(spec: FleetSpec, land: Land, route: str | None, as_json: bool) -
 def _run_processes(specs: Sequence[FleetSpec]) -> Tally:
     """One spawned process per spec. Ctrl-C tells all of them to end early; a process that dies is a disconnect."""
     context = multiprocessing.get_context("spawn")
-    tally = Tally()
+    tally = Tally(findings=Findings(specs[0].violations_kept))
     pipes: dict[Connection, int] = {}
     latest: dict[int, Progress] = {}
     stopping: list[float] = []
@@ -234,6 +234,9 @@ def _parser() -> _Parser:
     add("--url", default="ws://127.0.0.1:8765/ws", help="default ws://127.0.0.1:8765/ws")
     add("--seed", type=int, default=1, metavar="N", help="same seed: same players and journeys (default 1)")
     add("--churn", type=float, default=0.0, metavar="N", help="times per minute that each bot leaves (default 0)")
+    add("--churn-seconds", type=float, default=math.inf, metavar="S", help="nobody leaves later than this")
+    add("--line-stall", type=float, default=0.0, metavar="S", help="so long the lines hold up what is sent (default 0)")
+    add("--keep", type=int, default=200, metavar="N", help="violations kept with their evidence (default 200)")
     add("--view-radius", type=float, default=VIEW_RADIUS_M, metavar="M", help="that of the shard (default %(default)s)")
     add("--come-back", action="store_true", help="connect again when the line breaks, and expect the same car")
     add(
@@ -266,6 +269,9 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
         ("--seconds", flags.seconds, 0.1, 7 * 86400),
         ("--ramp", flags.ramp, 0.0, 86400),
         ("--churn", flags.churn, 0.0, 60.0),
+        ("--churn-seconds", flags.churn_seconds, 0.0, math.inf),
+        ("--line-stall", flags.line_stall, 0.0, 10.0),
+        ("--keep", flags.keep, 0, 1_000_000),
         ("--view-radius", flags.view_radius, 64.0, 1024.0),
     ):
         if not low <= value <= high:
@@ -287,9 +293,15 @@ def _specs(flags: argparse.Namespace, keys: KeyPools) -> list[FleetSpec]:
             secret=keys.secret,
             issuer=keys.issuer or LOCAL_ISSUER,
             audience=keys.audience,
+            churn_s=flags.churn_seconds,
+            violations_kept=flags.keep,
             come_back=flags.come_back,
             racers=_conducts(flags),
-            rules=Rules(view_radius_m=flags.view_radius, visible_m=min(Rules().visible_m, flags.view_radius * 0.6)),
+            rules=Rules(
+                view_radius_m=flags.view_radius,
+                visible_m=min(Rules().visible_m, flags.view_radius * 0.6),
+                stall_s=flags.line_stall,
+            ),
         )
         for first, end in pairwise(cuts)
     ]

@@ -190,6 +190,7 @@ async def _serve(
             "tick_late_p99_ms": supervisor.lateness_ms(0.99),
             "tick_late_max_ms": supervisor.lateness_ms(1.0),
             "gc_in_ticks": supervisor.garbage.in_ticks.count,
+            "gc_in_zone_ticks": fleet.collections,
             "gc_in_gaps": supervisor.garbage.in_gaps.count,
             "gc_longest_ms": round(supervisor.garbage.in_gaps.longest_ms, 2),
         }

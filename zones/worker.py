@@ -70,6 +70,7 @@ class Worker:
         self.number: int | None = None
         self.tick = 0
         """The last one that was told."""
+        self.garbage = Garbage(time.perf_counter)
         self._stack = stack
         meant = spec.fault is not None and (spec.zone == spec.fault.zone or (spec.zone is None and spec.fault.again))
         self._trap = Trap(spec.fault) if spec.fault is not None and meant else None
@@ -101,6 +102,7 @@ class Worker:
         arena = CellWriter(opened) if self._trap is None else TrappedWriter(opened, self._trap)
         self._stack.callback(arena.release)
         self.zone = Zone(self._world(number), *self._views, arena, time.monotonic_ns, self.spec.row_budget)
+        self.zone.collections = lambda: self.garbage.in_ticks.count
         return self.zone
 
     def warm_up(self) -> None:
@@ -142,14 +144,13 @@ def main(spec: ZoneSpec, connection: Connection) -> None:
         with ExitStack() as stack:
             worker = Worker(spec, stack)
             worker.warm_up()
-            garbage = Garbage(time.perf_counter)
-            garbage.begin()  # everything so far lives as long as the process
+            worker.garbage.begin()  # everything so far lives as long as the process
             _say(pipe, Ready(spec.zone, os.getpid()))
             for message in _messages(pipe, spec.main_pid):
                 if isinstance(message, Stop):
                     return
                 worker.obey(pipe, message)
-                garbage.collect(_GAP_S)  # the Done is out: now there is time
+                worker.garbage.collect(_GAP_S)  # the Done is out: now there is time
     except PipeClosed:
         sys.exit(3)
     except Exception as bug:

@@ -47,6 +47,8 @@ class Zone:
         self._who: dict[int, bytes] = {}
         self._encoder = CellEncoder(self._who.__getitem__)
         self._last_tick = 0
+        self.collections: Callable[[], int] = lambda: 0
+        """How many garbage collections have landed in ticks: whoever owns the process knows."""
 
     def assume(self, members: list[Seat]) -> None:
         """Take these members over from a worker that was lost, before the first tick.
@@ -95,6 +97,7 @@ class Zone:
             events=outcome.events,
             flagged=outcome.flagged,
             counts=outcome.counts,
+            collections=self.collections(),
         )
 
     def _change_members(self, tick: Tick) -> None:

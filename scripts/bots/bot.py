@@ -129,6 +129,7 @@ class Bot:
         churn_per_minute: float = 0.0,
         comes_back: bool = False,
         race: RaceWish | None = None,
+        churn_until_s: float = math.inf,
     ) -> None:
         self.identity = identity
         self.phase = Phase.CLOSED
@@ -143,7 +144,7 @@ class Bot:
         """Connections that broke and are to be followed by another."""
         self._around = around
         self._rng = rng
-        self._churn_per_minute = churn_per_minute
+        self._churn_per_minute, self._churn_until_s = churn_per_minute, churn_until_s
         self._comes_back = comes_back
         self._race = race
         self._url = ""
@@ -158,6 +159,8 @@ class Bot:
         self._leave_at_s = math.inf
         self._ping_at_s = math.inf
         self._shortest_s = math.inf
+        """The shortest way there and back of this connection, and the longest that any before it had to do with."""
+        self._shortest_before_s = 0.0
         self._stepped_s = 0.0
         self._epoch = 0
         self._seq = rng.randrange(0, 1 << 17)
@@ -193,7 +196,7 @@ class Bot:
     @property
     def clock_err_ms(self) -> float:
         """By how much ``clock_offset_ms`` may be off: half the shortest way there and back."""
-        return 500.0 * self._shortest_s
+        return 500.0 * max(self._shortest_s, self._shortest_before_s)
 
     @property
     def connected(self) -> bool:
@@ -220,8 +223,11 @@ class Bot:
             self.referee.report(Kind.UNANSWERED, now_s, phase=self.phase.value, waited_s=waited_s)
             self._phase_s = now_s
         if now_s >= self._ping_at_s and self.phase is not Phase.AUTH_SENT:
-            self._ping_at_s = now_s + PING_S
-            self._send(Ping(PingPayload(self._client_ms(now_s))))
+            self._ping(now_s)
+
+    def _ping(self, now_s: float) -> None:
+        self._ping_at_s = now_s + PING_S
+        self._send(Ping(PingPayload(self._client_ms(now_s))))
 
     def _drive(self, now_s: float) -> None:
         car = self.driver.step(now_s - self._stepped_s)
@@ -281,6 +287,7 @@ class Bot:
         self.track.cut(now_s)
         if self._comes_back and code == ABNORMAL and not self._closing:
             self._around.tally.cuts += 1
+            self._around.tally.cuts_s.append(now_s)
             self.cuts += 1
             self.referee.cut()
             if was is Phase.WORLD:
@@ -336,7 +343,8 @@ class Bot:
             self._send(RaceJoin(RacePayload(self._race.route)))
         self._leave_at_s = math.inf
         if self._churn_per_minute > 0.0:
-            self._leave_at_s = now_s + self._rng.expovariate(self._churn_per_minute / 60.0)
+            leave_at_s = now_s + self._rng.expovariate(self._churn_per_minute / 60.0)
+            self._leave_at_s = leave_at_s if leave_at_s < self._churn_until_s else math.inf
 
     def _pong(self, sent_ms: float, server_ms: float, now_s: float) -> None:
         way_s = now_s - (self._client_zero_s + sent_ms / 1000)
@@ -345,11 +353,21 @@ class Bot:
             self._shortest_s = way_s
             self.clock_offset_ms = server_ms - 1000 * (now_s - way_s / 2)
 
+    def _begin_clock(self, now_s: float) -> None:
+        """Ask for the time anew, as the published client does: it may be another life of the shard."""
+        if self._shortest_s < math.inf:
+            self._shortest_before_s = max(self._shortest_before_s, self._shortest_s)
+        self._shortest_s, self.clock_offset_ms = math.inf, math.nan
+        self._ping(now_s)
+
     def _resumed(self, placed: PlacedPayload, now_s: float) -> None:
         """The car is given back: is it the same, and where it was?"""
         lost, self._lost = self._lost, None
         self._around.tally.resumed += 1
         off_m = math.hypot(placed.x - self.track.car.x, placed.z - self.track.car.z)
+        if lost is not None:
+            comeback = self.track.trail.comeback(self.identity.player, placed.x, placed.z, lost[1], now_s)
+            self._around.tally.comebacks.append(comeback)
         if lost is not None and (placed.slot != lost[0] or off_m > self.referee.rules.resume_off_m):
             self.referee.report(Kind.NOT_RESUMED, now_s, slot_before=lost[0], slot=placed.slot, off_m=round(off_m, 2))
 
@@ -361,6 +379,8 @@ class Bot:
                 self.referee.report(Kind.NOT_RESUMED, now_s, away_s=round(away_s, 3))
         self.driver.survey(float(welcome.world.size_m), welcome.zones, known_land(welcome.world))
         self._crossings = BorderCrossings(welcome.zones)
+        if self.cuts:
+            self._begin_clock(now_s)
 
     def _lobby(self, now_s: float) -> None:
         if self.phase is Phase.LEAVE_SENT:

@@ -118,7 +118,7 @@ class CrossCheck:
             return False
         if observer.view.late or self._referees[other.player].view.late:
             return False
-        lag_s = self.rules.position_lag_s
+        lag_s = self.rules.position_lag_s + self.rules.stall_s
         sure_m = min(self.rules.visible_m, self.rules.banded_m - track.reach_m(lag_s) - other.reach_m(lag_s))
         return math.hypot(track.car.x - other.car.x, track.car.z - other.car.z) < sure_m
 
@@ -155,13 +155,16 @@ class CrossCheck:
             return
         age_s = (observer.view.t_ms - entity.t_ms) / 1000 + now_s - observer.last_snapshot_s
         off_m = math.hypot(row.x / 100 - other.car.x, row.z / 100 - other.car.z)
-        most_m = other.reach_m(self.rules.position_lag_s + age_s + lag_s) + self.rules.misplaced_slack_m
+        most_m = other.reach_m(self.rules.position_lag_s + self.rules.stall_s + age_s + lag_s)
+        most_m += self.rules.misplaced_slack_m
         if off_m > most_m:
             observer.report(
                 Kind.MISPLACED,
                 now_s,
                 subject=entity.player,
                 slot=entity.slot,
+                x=row.x / 100,
+                z=row.z / 100,
                 off_m=round(off_m, 2),
                 most_m=round(most_m, 2),
                 row_age_s=round(age_s, 3),

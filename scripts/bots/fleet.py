@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from websockets.exceptions import InvalidHandshake
 
@@ -57,6 +58,9 @@ class FleetSpec:
     issuer: str
     audience: str
     rules: Rules = Rules()
+    churn_s: float = math.inf
+    """Nobody leaves later than this."""
+    violations_kept: int = 200
     come_back: bool = False
     """Connect again when a connection breaks, and expect the same car."""
     racers: tuple[Conduct, ...] = ()
@@ -114,11 +118,11 @@ class Fleet:
         self.spec = spec
         self.route = route
         self.book = None if route is None else RaceBook(len(route.gates_m))
-        self.tally = Tally(bots=spec.bots, findings=Findings())
+        self.tally = Tally(bots=spec.bots, findings=Findings(spec.violations_kept))
         self._lag = Lag()
         self._truth: dict[str, Track] = {}
         self._cross_check = CrossCheck(self._truth, spec.rules)
-        self._started_s = time.perf_counter()
+        self._started_s = time.monotonic()
         self._around = Surroundings(
             tally=self.tally,
             cross_check=self._cross_check,
@@ -136,7 +140,7 @@ class Fleet:
 
     async def run(self, stop: asyncio.Event, progress: Callable[[Progress], None]) -> Tally:
         """Drive until the time is over or ``stop`` is set; say good-bye; return what was counted."""
-        self._started_s = time.perf_counter()
+        self._started_s = time.monotonic()
         ramp = asyncio.create_task(self._ramp(stop))
         try:
             await self._pace(stop, progress)
@@ -229,6 +233,11 @@ class Fleet:
             tally.latency_every.update(every)
             tally.latency_second.update(second)
             tally.latency_fourth.update(fourth)
+        zero_s = self._started_s
+        tally.cuts_s = [zero_s + at_s for at_s in tally.cuts_s]
+        tally.comebacks = [
+            replace(each, cut_s=zero_s + each.cut_s, back_s=zero_s + each.back_s) for each in tally.comebacks
+        ]
         if self.book is not None:
             for bot in self._bots[: len(self.spec.racers)]:
                 entry = self.book.entries[bot.identity.player]
@@ -258,11 +267,18 @@ class Fleet:
             driver = Racer(rng, vehicle, self.route, entry, lambda: self._server_ms(index), spec.racers[index])
             race = RaceWish(self.route.id, self.book.hear)
             track.will_be_moved = True
-        return Bot(identity, driver, track, referee, self._around, rng, spec.churn_per_minute, spec.come_back, race)
+        churn = spec.churn_per_minute
+        return Bot(
+            identity, driver, track, referee, self._around, rng, churn, spec.come_back, race, churn_until_s=spec.churn_s
+        )
+
+    def server_ms(self) -> float:
+        """Server time now, as the first bot estimates it; nan before its first pong."""
+        return 1000.0 * self._clock() + self._bots[0].clock_offset_ms
 
     def _server_ms(self, index: int) -> float:
         """Server time of what one of the bots does now, as it estimates it; nan before its first pong."""
         return 1000.0 * self._bots[index].now_s + self._bots[index].clock_offset_ms
 
     def _clock(self) -> float:
-        return time.perf_counter() - self._started_s
+        return time.monotonic() - self._started_s

@@ -26,7 +26,8 @@ from shared.messages import (
 
 OWN_ERR_MS = 2.0
 """What a bot's clock readings are off by in any case."""
-
+FORGOTTEN_MOST_MS = 1500.0
+"""Who is given its car back after the death of the main process lost so much of its race at most."""
 
 KICKED = "kicked"
 """The conduct of who drives well until an operator's list names it: it is gone, and told nothing any more."""
@@ -74,6 +75,14 @@ class RaceEntry:
     """By how much its estimate of server time may be off."""
     was_cut: bool = False
     """It lost its connection on the way: it may not have heard of every gate."""
+    void: list[RaceGatePayload] = field(default_factory=list)
+    """What was told of gates that it has to pass again: it was given back where it had been before them."""
+
+    def go_back(self, passed: int, gates: int) -> None:
+        """It is where it had passed so many gates of a lap's ``gates``: what came after that did not happen."""
+        del self.truth_ms[passed:]
+        self.void += [told for told in self.told if told.lap * gates + told.gate >= passed]
+        self.told = [told for told in self.told if told.lap * gates + told.gate < passed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Difference:
     """Something the shard said that is not so."""
 
     what: str
-    """time, order, fate, missing or receipt."""
+    """time, order, fate, missing, undone or receipt."""
     player: str
     evidence: dict[str, float | str]
 
@@ -94,6 +103,8 @@ class RaceBook:
         self.race: str | None = None
         self.state: RaceStatePayload | None = None
         """The newest."""
+        self.deaths_ms: list[float] = []
+        """Server times at which the main process was killed: what it knew of the last moments is gone."""
         self.gates = gates
 
     def enter(self, player: str, conduct: str) -> RaceEntry:
@@ -137,6 +148,7 @@ class RaceBook:
         found: list[Difference] = []
         for entry in self.entries.values():
             found += self._gate_times(entry, lag_ms)
+            found += self._undone(entry)
             if entry.conduct == KICKED:
                 continue
             if entry.result is None:
@@ -179,6 +191,14 @@ class RaceBook:
         if expected != len(entry.truth_ms) and not entry.disturbed and entry.conduct != KICKED:
             found.append(Difference("missing", entry.player, {"told": expected, "crossed": len(entry.truth_ms)}))
         return found
+
+    def _undone(self, entry: RaceEntry) -> list[Difference]:
+        """Gates that count no more, though no death of the main process explains it."""
+        return [
+            Difference("undone", entry.player, {"lap": told.lap, "gate": told.gate})
+            for told in entry.void
+            if not any(0.0 <= died_ms - told.at_ms <= FORGOTTEN_MOST_MS for died_ms in self.deaths_ms)
+        ]
 
     def _truth(self, line: RacePlace) -> tuple[float, float] | None:
         """True time of a finisher with the penalties that it was given, and how far the bot may be off."""

@@ -91,6 +91,11 @@ class Racer:
         """Where it was, and how many gates it had passed by then."""
         self.zones: tuple[Rect, ...] = ()
 
+    @property
+    def passed(self) -> int:
+        """Gates that it has truly passed, over all laps."""
+        return self._watch.passed
+
     def survey(self, size_m: float, zones: Sequence[Rect], land: Land | None = None) -> None:
         """A racer knows its route already; who goes around a gate looks for a verge with nothing on it."""
         self.zones = tuple(zones)
@@ -128,7 +133,7 @@ class Racer:
             x, z, passed = self._trail[-1]
             if math.hypot(x - pose.x, z - pose.z) < SAME_PLACE_M:
                 self._watch.passed = passed
-                del self._entry.truth_ms[passed:]
+                self._entry.go_back(passed, len(self._route.gates_m))
                 return
             self._trail.pop()
         self._entry.disturbed = True
@@ -138,7 +143,7 @@ class Racer:
         now_ms = self._server_ms()
         start_ms = self._entry.start_ms
         off = self._on_grid and start_ms is not None and now_ms >= start_ms + self._reaction_ms
-        if off:
+        if off and not math.isnan(self._before_ms):  # it does not drive while it does not know the time
             before = self.car
             self._drive(min(dt_s, STEP_MAX_S))
             self._note(before, now_ms)
@@ -189,7 +194,5 @@ class Racer:
 
     def _note(self, before: CarState, now_ms: float) -> None:
         """Write down the gates of this step, with the time between the two samples that enclose it."""
-        if math.isnan(self._before_ms):
-            return
         for crossed in self._watch.drove(before.x, before.z, self.car.x, self.car.z):
             self._entry.truth_ms.append(self._before_ms + crossed.share * (now_ms - self._before_ms))

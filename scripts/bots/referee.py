@@ -167,13 +167,16 @@ class Referee:
             return
         moved_m = ((row.x - before.x) ** 2 + (row.z - before.z) ** 2) ** 0.5 / 100
         dt_s = (entity.t_ms - entity.before_t_ms) / 1000
-        most_m = track.speed_cap_mps * (max(0.0, dt_s) + 2 * self.rules.carry_s) + JUMP_ROUNDING_M
+        unseen_s = 2 * self.rules.carry_s + self.rules.stall_s
+        most_m = track.speed_cap_mps * (max(0.0, dt_s) + unseen_s) + JUMP_ROUNDING_M
         if moved_m > most_m:
             self.report(
                 Kind.JUMP,
                 now_s,
                 subject=entity.player,
                 slot=entity.slot,
+                x=before.x / 100,
+                z=before.z / 100,
                 moved_m=round(moved_m, 2),
                 most_m=round(most_m, 2),
                 dt_s=round(dt_s, 3),
@@ -202,23 +205,26 @@ class Referee:
         if not self._unacknowledged:
             return
         seq, sent_s = self._unacknowledged[0]
-        if now_s - sent_s <= self.rules.ack_s + lag_s:
+        if now_s - sent_s <= self.rules.ack_s + self.rules.stall_s + lag_s:
             return
         if not self.view.late:
+            own = self.view.find(self.player)
+            shown = {} if own is None or own.row is None else {"x": own.row.x / 100, "z": own.row.z / 100}
             self.report(
                 Kind.UNACKNOWLEDGED,
                 now_s,
                 seq=seq & SEQ_MASK,
                 waited_s=round(now_s - sent_s, 3),
                 newest_seen=-1 if self._acknowledged is None else self._acknowledged & SEQ_MASK,
-                own_row_shown=int(self.view.find(self.player) is not None),
+                own_row_shown=int(own is not None),
+                **shown,
             )
         self._unacknowledged.clear()  # say it once per ack_s, not once per snapshot
 
     def overdue(self, now_s: float, lag_s: float) -> None:
         """Judge what is missing: snapshots at all, and rows of entities. Called now and then while in the world."""
         silent_s = now_s - self.last_snapshot_s
-        if self._slot is not None and silent_s > self.rules.silence_s + lag_s:
+        if self._slot is not None and silent_s > self.rules.silence_s + self.rules.stall_s + lag_s:
             self.report(Kind.SILENCE, now_s, silent_s=round(silent_s, 3))
             self.last_snapshot_s = now_s
         view, bound_ms = self.view, 1000 * self.rules.proof_s
@@ -228,7 +234,8 @@ class Referee:
             if entity.row is not None and not view.is_late(entity) and self._stale.get(entity.slot) != entity.tick:
                 self._stale[entity.slot] = entity.tick
                 age_s = round((view.t_ms - entity.t_ms) / 1000, 3)
-                self.report(Kind.STALE_ROW, now_s, subject=entity.player, slot=entity.slot, age_s=age_s)
+                x, z = entity.row.x / 100, entity.row.z / 100
+                self.report(Kind.STALE_ROW, now_s, subject=entity.player, slot=entity.slot, age_s=age_s, x=x, z=z)
 
     def _time_rows(self, snapshot: SnapshotPayload, now_s: float) -> None:
         """Count, for every sample that a row of another bot shows for the first time, how long it was on its way."""

@@ -80,6 +80,9 @@ class Rules:
     lost, a second of them at the speed of the fastest roamer, more where the line had stalled before it broke."""
     slot_rest_ms: float = SLOT_REST_MS - 500.0
     """A slot names no other player within this; half a second is allowed for what the observer saw late."""
+    stall_s: float = 0.0
+    """For so long at most whoever made the lines holds up what is sent: a car on such a line is shown as much later,
+    and then makes up for it. Counts on top of ``position_lag_s``, ``ack_s``, ``silence_s``, and jumps."""
     misplaced_slack_m: float = 2.0
     """Rounding to centimetres, and the turn within one period."""
     honest: bool = True

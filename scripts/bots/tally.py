@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from scripts.bots.referee import LATENCY_UNITS_PER_S
 from scripts.bots.rules import Findings
+from scripts.bots.trail import Comeback
 
 
 @dataclass(slots=True)
@@ -39,6 +40,9 @@ class Tally:
     """Connections that broke, in swarms that come back."""
     resumed: int = 0
     """Of these, the times that the same car was given back."""
+    cuts_s: list[float] = field(default_factory=list)
+    """When connections broke. This and the next are told on the host's monotonic clock, all else on the process's."""
+    comebacks: list[Comeback] = field(default_factory=list)
     handoffs: int = 0
     """Border crossings by more than the border band, by the bots' true positions."""
     pairs_judged: int = 0
@@ -71,6 +75,8 @@ class Tally:
                 self.seconds = max(mine, theirs)
             elif isinstance(mine, Counter):
                 mine.update(theirs)
+            elif isinstance(mine, list):
+                mine.extend(theirs)
             else:
                 setattr(self, each.name, mine + theirs)
 
@@ -106,6 +112,8 @@ class Tally:
             "left": self.left,
             "cuts": self.cuts,
             "resumed": self.resumed,
+            "cutsS": [round(at_s, 3) for at_s in self.cuts_s],
+            "comebacks": [asdict(each) for each in self.comebacks],
             "handoffs": self.handoffs,
             "pairsJudged": self.pairs_judged,
             "judgementsSkipped": self.judgements_skipped,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from scripts.bots.driver import BRAKE_MPS2, CarState, Rect
+from scripts.bots.trail import Trail
 from shared.constants import BORDER_BAND_M, SEQ_MASK
 from shared.vehicles import VehicleClass
 
@@ -25,6 +26,7 @@ class Track:
         self.player = player
         self.speed_cap_mps = vehicle.speed_cap_mps
         self.car = CarState(0.0, 0.0, 0.0, 0.0)
+        self.trail = Trail()
         self.placed_s = -math.inf
         """When the server moved the car last: entering, respawn, correction."""
         self.present = False
@@ -43,6 +45,7 @@ class Track:
     def placed(self, car: CarState, now_s: float) -> None:
         """The server put the car here; it is in the world."""
         self.car, self.placed_s, self.present = car, now_s, True
+        self.trail.add(car.x, car.z, now_s)
         self.stood_s = now_s
         self.left_s = self.cut_s = None
 
@@ -51,6 +54,7 @@ class Track:
         if abs(car.x - self.car.x) + abs(car.z - self.car.z) < STOOD_M:
             self.stood_s = now_s
         self.car = car
+        self.trail.add(car.x, car.z, now_s)
         index = seq % SENT_KEPT
         self._sent_seq[index] = seq & SEQ_MASK if car.speed_mps > MOVING_MPS else -1
         self._sent_s[index] = now_s

@@ -57,6 +57,8 @@ class Worker:
     """When it was started, and later when it became the zone."""
     standing: Standing = Standing.STARTING
     ready: bool = False
+    collections: int = 0
+    """Garbage collections that have landed in its ticks."""
     waited_s: float = 0.0
     """How long it has owed a Done, as far as main was awake."""
     cause: Cause | None = None
@@ -122,6 +124,8 @@ class Fleet:
         self.links = [Post(self, zone) for zone in range(zones)]
         self.workers: list[Worker] = []
         self.takeovers: deque[Takeover] = deque(maxlen=TAKEOVERS_KEPT)
+        self.collections = 0
+        """Garbage collections that have landed in ticks of zones."""
         self.failure: ZoneLost | None = None
         """Set when no worker can be started any more."""
         self.hired: Callable[[Worker], None] = lambda worker: None
@@ -228,10 +232,15 @@ class Fleet:
         return sum(self._losses)
 
     @property
+    def manned(self) -> bool:
+        """Whether every zone has a worker that has ticked."""
+        return not self._vacancies and not self._returning
+
+    @property
     def whole(self) -> bool:
-        """Whether every zone has a worker that has ticked, and every spare is ready."""
+        """The same, and every spare is ready."""
         ready = sum(worker.standing is Standing.SPARE for worker in self.workers)
-        return not self._vacancies and not self._returning and ready >= self._spares and not self.dying
+        return self.manned and ready >= self._spares and not self.dying
 
     def poll(self) -> None:
         """Bury who has ended, and give zones without a worker one that is ready and due."""
@@ -293,6 +302,8 @@ class Fleet:
     def _commit(self, worker: Worker, done: Done) -> None:
         assert self._realm is not None, "call serve() first"
         worker.waited_s = 0.0
+        self.collections += done.collections - worker.collections
+        worker.collections = done.collections
         self._realm.commit(done)
         now_s = self._monotonic_s()
         if (vacancy := self._returning.pop(done.zone, None)) is not None:

@@ -84,6 +84,8 @@ class Keeper:
         self._realm = realm
         self._reception = reception
         self._taken_s = -math.inf
+        self._waiting = False
+        """A snapshot is due and the disk is busy."""
         self.longest_copy_ms = 0.0
         """What a snapshot took of the gap between two ticks."""
 
@@ -106,13 +108,14 @@ class Keeper:
         log.info("checkpoint restored", extra={"tick": snapshot.tick, "age_s": round(age_ms / 1000.0, 2), **counts})
 
     def ticked(self, now_s: float) -> None:
-        """A tick's frames are out: take a snapshot if one is due and the disk has kept up."""
+        """A tick's frames are out: take a snapshot if one is due, as soon as the disk is done with the last."""
         if now_s - self._taken_s < EVERY_S:
             return
-        self._taken_s = now_s
         if self._state.busy:
-            self._state.skipped += 1
+            self._state.late += not self._waiting
+            self._waiting = True
             return
+        self._taken_s, self._waiting = now_s, False
         began_s = time.perf_counter()
         self._state.save(self._take())
         self.longest_copy_ms = max(self.longest_copy_ms, 1000.0 * (time.perf_counter() - began_s))
@@ -126,7 +129,7 @@ class Keeper:
         state = self._state
         return {
             "checkpoints": state.written,
-            "checkpoints_skipped": state.skipped,
+            "checkpoints_late": state.late,
             "checkpoints_failed": state.failed,
             "checkpoint_copy_max_ms": round(self.longest_copy_ms, 2),
             "checkpoint_write_max_ms": round(state.longest_write_ms, 1),

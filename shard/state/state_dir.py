@@ -38,8 +38,8 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.written = 0
-        self.skipped = 0
-        """Snapshots that came while the last one was still being written."""
+        self.late = 0
+        """Snapshots that were due while the last one was still being written."""
         self.failed = 0
         self.longest_write_ms = 0.0
         self._failing = 0
@@ -74,7 +74,6 @@ class StateDir:
     def save(self, snapshot: Snapshot) -> bool:
         """Have it written. Never waits: False, when the last one is still being written."""
         if self._busy:
-            self.skipped += 1
             return False
         self._busy = True
         self._jobs.put(snapshot)

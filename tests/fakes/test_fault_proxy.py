@@ -380,6 +380,31 @@ def test_planned_faults_happen() -> None:
     asyncio.run(run())
 
 
+def test_calm_ends_stalls_and_plans() -> None:
+    async def play() -> None:
+        chaos = Chaos(seed=1, stall_every_s=0.001, stall_s=(PATIENCE_S, PATIENCE_S))
+        async with echo_server() as echo, FaultProxy("127.0.0.1", echo.port, chaos=chaos) as proxy:
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            link = await proxy.link(0)
+            await asyncio.sleep(0.05)
+            writer.write(b"held")
+            await asyncio.sleep(0.05)
+            assert link.held_bytes == 4
+            proxy.calm()
+            async with asyncio.timeout(PATIENCE_S / 2):
+                assert await reader.readexactly(4) == b"held"
+            later, second = await asyncio.open_connection("127.0.0.1", proxy.port)
+            await asyncio.sleep(0.05)
+            for line in (writer, second):
+                line.write(b"free")
+            async with asyncio.timeout(PATIENCE_S / 2):
+                assert await reader.readexactly(4) == await later.readexactly(4) == b"free"
+            for line in (writer, second):
+                line.close()
+
+    asyncio.run(play())
+
+
 def test_chaos_resets_connections_by_itself() -> None:
     async def run() -> None:
         async with asyncio.timeout(PATIENCE_S), echo_server() as echo:

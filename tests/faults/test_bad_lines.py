@@ -15,6 +15,7 @@ import pytest
 
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.report import table
+from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
 from scripts.fault_plan import Chaos
 from scripts.fault_proxy import FaultProxy, Weather
@@ -60,6 +61,7 @@ async def _drive(url: str, secret: str, line: Line) -> Tally:
             issuer=LOCAL_ISSUER,
             audience=PLAYER_ROLE,
             come_back=True,
+            rules=Rules(stall_s=line.chaos.stall_s[1] if line.chaos.stall_every_s else 0.0),
         )
 
         def ignore(_: Progress) -> None:

@@ -7,85 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
-import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
 
-from scripts.bots.bot import Bot
 from scripts.bots.fleet import Fleet, FleetSpec, Progress
 from scripts.bots.report import table
 from scripts.bots.rules import Rules
 from scripts.bots.tally import Tally
+from scripts.chaos.verdict import BACK_WITHIN_S, FASTEST_MPS, OFF_TRAIL_MAX_M, POSE_AGE_MAX_S
 from scripts.mint_token import LOCAL_ISSUER
-from scripts.running_shard import RunningShard
+from scripts.running_shard import RunningShard, lasting_port
 from shard.access.auth import PLAYER_ROLE
-from shared.messages import PlacedPayload
-from shared.vehicles import VEHICLES
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 BOTS = int(os.environ.get("MAIN_DEATH_BOTS", "20"))
-BACK_WITHIN_S = 5.0
-POSE_AGE_MAX_S = 1.5
-FASTEST_MPS = max(vehicle.speed_cap_mps for vehicle in VEHICLES)
-
-
-@dataclass
-class Trail:
-    """Where one bot was, and what it was given back."""
-
-    at: list[tuple[float, float, float]] = field(default_factory=list)
-    """(seconds, x, z)."""
-    back_s: float = math.nan
-    pose: tuple[float, float] = (math.nan, math.nan)
-
-    def age_s(self, cut_s: float) -> float:
-        """How long before the cut the car was where it was given back; within 0.5 m the latest moment counts."""
-        x, z = self.pose
-        near = [(math.hypot(x - at_x, z - at_z), at_s) for at_s, at_x, at_z in self.at if at_s <= cut_s]
-        least_m = min(near)[0]
-        assert least_m < FASTEST_MPS * 0.06, f"it never was there: {least_m:.2f} m off its trail"
-        return cut_s - max(at_s for off_m, at_s in near if off_m <= least_m + 0.5)
-
-
-class WatchedBots:
-    """A fleet whose bots leave trails."""
-
-    def __init__(self, spec: FleetSpec) -> None:
-        self.fleet = Fleet(spec)
-        self.trails = {bot: Trail() for bot in self.fleet._bots}
-        for bot, trail in self.trails.items():
-            self._watch(bot, trail)
-
-    @staticmethod
-    def _watch(bot: Bot, trail: Trail) -> None:
-        step, resumed = bot.step, bot._resumed
-
-        def watched_step() -> None:
-            step()
-            if bot.connected:
-                trail.at.append((time.monotonic(), bot.track.car.x, bot.track.car.z))
-
-        def watched_resumed(placed: PlacedPayload, now_s: float) -> None:
-            trail.back_s, trail.pose = time.monotonic(), (placed.x, placed.z)
-            resumed(placed, now_s)
-
-        bot.step = watched_step  # type: ignore[method-assign]
-        bot._resumed = watched_resumed  # type: ignore[method-assign]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -93,7 +36,6 @@ class Run:
     """What came of it. Times are seconds of this process's monotonic clock."""
 
     tally: Tally
-    trails: list[Trail]
     cut_s: float
     listening_s: float
 
@@ -113,25 +55,24 @@ async def _drive(first: RunningShard, flags: list[str], secret: str) -> Run:
         come_back=True,
         rules=Rules(resume_off_m=FASTEST_MPS * POSE_AGE_MAX_S),
     )
-    watched, stop = WatchedBots(spec), asyncio.Event()
+    fleet, stop = Fleet(spec), asyncio.Event()
 
     def ignore(_: Progress) -> None:
         pass
 
-    driving = asyncio.create_task(watched.fleet.run(stop, ignore))
-    while watched.fleet.tally.in_world_most < BOTS:
+    driving = asyncio.create_task(fleet.run(stop, ignore))
+    while fleet.tally.in_world_most < BOTS:
         assert not driving.done(), "the bots did not come in"
         await asyncio.sleep(0.05)
     await asyncio.sleep(4.0)
     workers = psutil.Process(first.pid).children(recursive=True)
     cut_s = time.monotonic()
-    await asyncio.to_thread(first.kill)
+    await asyncio.to_thread(first.strike)
     second = await asyncio.to_thread(RunningShard, flags)
-    listening_s = time.monotonic()
     try:
         assert not psutil.wait_procs(workers, timeout=0.1)[1], "workers of the first outlived it"
-        while not all(trail.back_s > cut_s for trail in watched.trails.values()):
-            assert time.monotonic() < listening_s + 15.0, "somebody did not come back"
+        while len(fleet.tally.comebacks) < BOTS:
+            assert time.monotonic() < second.listening_s + 15.0, "somebody did not come back"
             await asyncio.sleep(0.05)
         await asyncio.sleep(3.0)
         stop.set()
@@ -142,21 +83,23 @@ async def _drive(first: RunningShard, flags: list[str], secret: str) -> Run:
     restored = next(record for record in second.log if record["message"] == "checkpoint restored")
     assert restored["players"] == BOTS
     assert second.log[-1]["checkpoints_failed"] == 0
-    return Run(tally, list(watched.trails.values()), cut_s, listening_s)
+    return Run(tally, cut_s, second.listening_s)
 
 
 @pytest.mark.timeout(120)
 def test_a_killed_main_costs_nobody_its_car(tmp_path: Path) -> None:
     secret, state = tmp_path / "secret", tmp_path / "state"
     flags = ["--zones", "2", "--world-size", "512", "--debug", "--dev-secret-file", str(secret)]
-    flags += ["--state-dir", str(state), "--port", str(_free_port())]
+    flags += ["--state-dir", str(state), "--port", str(lasting_port())]
     first = RunningShard(flags)
     try:
         run = asyncio.run(_drive(first, flags, secret.read_text().strip()))
     finally:
         first.kill()
-    ages_s = sorted(trail.age_s(run.cut_s) for trail in run.trails)
-    backs_s = sorted(trail.back_s - run.listening_s for trail in run.trails)
+    assert len({comeback.player for comeback in run.tally.comebacks}) == BOTS
+    assert max(comeback.off_m for comeback in run.tally.comebacks) <= OFF_TRAIL_MAX_M
+    ages_s = sorted(comeback.age_s for comeback in run.tally.comebacks)
+    backs_s = sorted(comeback.back_s - run.listening_s for comeback in run.tally.comebacks)
     print(
         f"{BOTS} bots: shard down {run.listening_s - run.cut_s:.2f} s; back after it listened {backs_s[0]:.2f} .. "
         f"{backs_s[-1]:.2f} s; poses {ages_s[0]:.2f} .. {ages_s[-1]:.2f} s old\n{table(run.tally)}"
@@ -166,6 +109,42 @@ def test_a_killed_main_costs_nobody_its_car(tmp_path: Path) -> None:
     assert run.tally.resumed >= BOTS
     assert backs_s[-1] <= BACK_WITHIN_S
     assert ages_s[-1] <= POSE_AGE_MAX_S
+
+
+def test_a_supervised_shard_that_is_killed_is_back_with_its_world(tmp_path: Path) -> None:
+    flags = f"--dev --zones 1 --spares 0 --world-size 512 --log-format json --port {lasting_port()}".split()
+    flags += ["--state-dir", str(tmp_path / "state"), "--dev-secret-file", str(tmp_path / "secret")]
+    command = [str(ROOT / "scripts" / "supervise"), sys.executable, "-m", "shard", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stderr is not None
+        try:
+            said = _until_ready(supervisor.stderr)
+            time.sleep(1.5)  # a checkpoint
+            [main] = [each for each in psutil.Process(supervisor.pid).children() if each.name().startswith("shard")]
+            main.kill()
+            said = _until_ready(supervisor.stderr)
+            assert "checkpoint restored" in [record["message"] for record in said]
+            supervisor.terminate()
+            rest = supervisor.stderr.read()
+            assert supervisor.wait(10) == 0
+        finally:
+            if supervisor.poll() is None:
+                for left in psutil.Process(supervisor.pid).children():
+                    left.kill()
+                supervisor.kill()
+    assert '"stopped"' in rest
+    assert not main.is_running()
+
+
+def _until_ready(stderr: IO[str]) -> list[dict[str, Any]]:
+    """What a shard says until it is ready."""
+    said: list[dict[str, Any]] = []
+    for line in stderr:
+        if line.startswith("{"):
+            said.append(json.loads(line))
+            if said[-1]["message"] == "ready":
+                return said
+    pytest.fail(f"it ended instead: {said}")
 
 
 def _may_mount() -> bool:

@@ -76,6 +76,23 @@ def test_a_wrong_order_and_a_false_dead_heat_are_found() -> None:
     assert ("order", "a") in found(raced(line(1, "a", 9000.0), line(1, "b", 9100.0), RIGHT[2]))
 
 
+def test_a_gate_is_undone_by_the_death_of_main_only_and_only_if_it_was_passed_just_before() -> None:
+    book = raced(*RIGHT)
+    entry = book.entries["a"]
+    entry.was_cut = True
+    entry.go_back(1, gates=2)
+    assert entry.truth_ms == [START_MS + 1000.0]
+    assert ("undone", "a") in found(book)
+    entry.truth_ms.append(START_MS + FINISH["a"])
+    book.hear("a", gate("a", 1, FINISH["a"]))
+    assert found(book) == {("undone", "a")}
+    book.deaths_ms.append(START_MS + FINISH["a"] + 1400.0)
+    assert found(book) == set()
+    for off_ms in (-1.0, 1501.0):
+        book.deaths_ms[:] = [START_MS + FINISH["a"] + off_ms]
+        assert found(book) == {("undone", "a")}
+
+
 def test_penalties_are_part_of_the_truth() -> None:
     late = line(3, "a", 14_000.0, penalty_ms=5000.0, flags=["false_start"])
     book = raced(line(1, "b", 9100.0), line(2, "c", 12_000.0), late)

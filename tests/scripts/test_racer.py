@@ -157,6 +157,25 @@ def test_who_is_put_back_where_it_was_knows_what_it_has_passed_since_does_not_co
     assert not drive.entry.disturbed
 
 
+def test_who_does_not_know_the_time_waits_and_misses_no_gate(land: Land) -> None:
+    """After a reconnect the clock is unknown for a step or two."""
+    drive = started(Drive(land, 0))
+    while len(drive.entry.truth_ms) < 2:
+        drive.step()
+    car, now_ms = drive.racer.car, drive.now_ms
+    drive.now_ms = math.nan
+    drive.racer.place(Pose(car.x, 0.0, car.z, car.yaw), car.vx, car.vz)
+    drive.step()
+    drive.now_ms = now_ms + 3000.0
+    drive.step()
+    assert drive.racer.car == car
+    drive.run(400.0)
+    assert drive.finished
+    assert drive.entry.truth_ms[2] > now_ms + 3000.0
+    assert not any(math.isnan(each) for each in drive.entry.truth_ms)
+    assert not drive.entry.disturbed
+
+
 def test_a_server_made_move_while_racing_spoils_the_truth(land: Land) -> None:
     drive = started(Drive(land, 0))
     drive.run(15.0)

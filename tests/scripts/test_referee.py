@@ -32,10 +32,12 @@ Doctor = Callable[[SnapshotPayload, str], SnapshotPayload]
 class Scene:
     """A shard that tells everybody everything in one cell, bots that drive in it, and their referees."""
 
-    def __init__(self, bots: int = 3, seed: int = 1, seq: int = 0, speed_mps: float | None = None) -> None:
+    def __init__(
+        self, bots: int = 3, seed: int = 1, seq: int = 0, speed_mps: float | None = None, stall_s: float = 0.0
+    ) -> None:
         self.findings = Findings()
         self.truth: dict[str, Track] = {}
-        self.rules = Rules()
+        self.rules = Rules(stall_s=stall_s)
         self.cross_check = CrossCheck(self.truth, self.rules)
         self.players = [f"player-{number}" for number in range(bots)]
         self.referees: dict[str, Referee] = {}
@@ -209,6 +211,44 @@ def test_late_cells_and_a_late_swarm_are_not_held_against_the_views() -> None:
     assert scene.cross_check.calls_skipped == 1
 
 
+def test_lines_that_stall_are_allowed_for_and_no_more_than_that() -> None:
+    """Made by the test itself, half a second at most: rows are as much older, and then make up for it."""
+    first: dict[float, list[float]] = {}
+    for stall_s in (0.0, 0.5):
+        scene = Scene(speed_mps=8.0, stall_s=stall_s)
+        offset = waited = 0.0
+
+        def drifting(told: SnapshotPayload, _: str) -> SnapshotPayload:
+            return edit(told, lambda cell: with_rows(cell, lambda r: moved(r, offset) if r.slot == 11 else r))  # noqa: B023
+
+        scene.run(60)
+        while not scene.findings.kept:
+            offset += 0.25
+            scene.run(1, drifting)
+        assert scene.findings.kept[0].kind is Kind.MISPLACED
+        scene = Scene(stall_s=stall_s)
+        scene.run(40)
+        seq = scene.seq["player-0"]
+        frozen = first_only(
+            lambda told: edit(told, lambda cell: with_rows(cell, lambda r: moved(r, seq=seq) if r.slot == 10 else r))  # noqa: B023
+        )
+        while not scene.findings.kept:
+            waited += 0.05
+            scene.run(1, frozen)
+        assert scene.findings.kept[0].kind is Kind.UNACKNOWLEDGED
+        scene = Scene(stall_s=stall_s)
+        scene.run(40)
+        far = first_only(
+            lambda told: edit(told, lambda cell: with_rows(cell, lambda r: moved(r, 80.0) if r.slot == 11 else r))
+        )
+        scene.run(1, far)
+        jump, *_ = [found.evidence for found in scene.findings.kept if found.kind is Kind.JUMP]
+        first[stall_s] = [offset, waited, float(jump["most_m"])]
+    speed_cap_mps = VEHICLES[0].speed_cap_mps
+    for index, (low, high) in enumerate(((3.0, 8.0), (0.45, 0.55), (0.49 * speed_cap_mps, 0.51 * speed_cap_mps))):
+        assert low <= first[0.5][index] - first[0.0][index] <= high
+
+
 def test_skipped_ticks_are_counted_not_blamed() -> None:
     scene = Scene()
     scene.run(10)
@@ -251,6 +291,12 @@ def test_a_player_under_two_slots_is_seen() -> None:
     scene.run(1, first_only(lambda told: edit(told, twice)))
     only(scene, Kind.PLAYER_TWICE)
     assert scene.findings.kept[0].evidence["other_slot"] == 99
+
+
+def shown_near(scene: Scene, player: str, within_m: float) -> None:
+    """The evidence says where the car was shown, and that is near where it is."""
+    evidence, car = scene.findings.kept[0].evidence, scene.drivers[player].car
+    assert math.hypot(float(evidence["x"]) - car.x, float(evidence["z"]) - car.z) < within_m
 
 
 def test_a_slot_needs_its_rest() -> None:
@@ -308,6 +354,7 @@ def test_a_row_must_come_every_second_even_if_parked() -> None:
     )
     only(scene, Kind.STALE_ROW)
     assert scene.findings.counts[Kind.STALE_ROW] == 1, "said once"
+    shown_near(scene, "player-1", 0.02)
 
 
 def test_a_jump_of_a_bot_that_nobody_placed() -> None:
@@ -321,6 +368,7 @@ def test_a_jump_of_a_bot_that_nobody_placed() -> None:
     jump = scene.findings.kept[0].evidence
     assert jump["subject"] == "player-1"
     assert float(jump["moved_m"]) > float(jump["most_m"]) > 20.0
+    shown_near(scene, "player-1", 3.0)  # from where it jumped
 
 
 def test_a_jump_of_a_stranger_may_be_a_respawn() -> None:
@@ -348,6 +396,7 @@ def test_samples_must_be_acknowledged() -> None:
     evidence = scene.findings.kept[0].evidence
     assert evidence["newest_seen"] == seq
     assert float(evidence["waited_s"]) > 1.5
+    shown_near(scene, "player-0", 12.0)
 
 
 @pytest.mark.parametrize("start", [0, 65400])
@@ -428,13 +477,16 @@ def test_what_is_shown_must_be_where_it_is() -> None:
     def drifting(told: SnapshotPayload, _: str) -> SnapshotPayload:
         return edit(told, lambda cell: with_rows(cell, lambda r: moved(r, offset) if r.slot == 11 else r))
 
-    for _ in range(60):
+    while not scene.findings.kept and offset < 15.0:
         offset += 0.25
         scene.run(1, drifting)
     assert scene.kinds() == {Kind.MISPLACED.value}
     evidence = scene.findings.kept[0].evidence
     assert evidence["subject"] == "player-1"
     assert float(evidence["off_m"]) > float(evidence["most_m"])
+    car = scene.drivers["player-1"].car
+    assert float(evidence["x"]) == pytest.approx(car.x + offset, abs=0.5), "where it was shown, not where it is"
+    assert float(evidence["z"]) == pytest.approx(car.z, abs=0.5)
 
 
 @pytest.mark.parametrize(("how", "bound_s"), [("left", 1.0), ("disconnected", 35.0)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 
 import jwt
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from scripts import swarm
@@ -300,7 +302,13 @@ def test_the_secret_comes_from_the_named_file_then_the_environment(
 class Desk:
     """A bot without a connection: what it would send is kept, time stands still until moved."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, churn: float = 0.0, rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        churn: float = 0.0,
+        rules: Rules | None = None,
+        churn_until_s: float = math.inf,
+    ) -> None:
         self.now_s = 100.0
         self.sent: list[Any] = []
         self.findings = Findings()
@@ -311,8 +319,9 @@ class Desk:
         around = Surroundings(self.tally, CrossCheck(truth), lambda: self.now_s, lambda: 0.0)
         rng = random.Random(4)
         driver = Roamer(rng, VEHICLES[0])
+        identity = Identity(1, "p", "token", "bot-0001", "car")
         self.bot = Bot(
-            Identity(1, "p", "token", "bot-0001", "car"), driver, self.track, self.referee, around, rng, churn
+            identity, driver, self.track, self.referee, around, rng, churn, True, churn_until_s=churn_until_s
         )
         monkeypatch.setattr(self.bot, "_send", self.take)
         self.bot._enter_phase(Phase.AUTH_SENT)
@@ -377,6 +386,12 @@ def test_churn_leaves_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (desk.tally.entered, desk.tally.left) == (1, 1)
 
 
+def test_nobody_leaves_later_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch, churn=60.0, churn_until_s=0.0)
+    enter(desk)
+    assert not [message for message in desk.wait(20.0) if isinstance(message, Leave)]
+
+
 def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     desk.wait(9.9)
@@ -417,6 +432,41 @@ def test_pings_synchronise_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.bot.clock_offset_ms == pytest.approx(5_000_000.0 - 1000 * (desk.now_s - 0.01))
 
 
+def test_after_a_cut_the_time_is_asked_for_anew_and_the_comeback_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shard may be another one by then, whose clock is ahead of the last."""
+    desk = Desk(monkeypatch)
+    monkeypatch.setattr(desk.bot, "_come_back", never)
+    enter(desk)
+    desk.hear(Pong(PongPayload(desk.bot._client_ms(desk.now_s - 0.02), 5_000_000.0)))
+    [move] = [message.payload for message in desk.wait(0.05) if isinstance(message, Move)]
+    desk.wait(0.95)
+    cut_s = desk.now_s
+
+    async def cut() -> None:
+        desk.bot.ended(1006, "")
+
+    asyncio.run(cut())
+    desk.now_s += 2.0
+    desk.bot._enter_phase(Phase.AUTH_SENT)
+    desk.sent.clear()
+    desk.hear(Welcome(replace(WELCOME, resumed=True)))
+    assert [type(message) for message in desk.sent] == [Ping]
+    assert math.isnan(desk.bot.clock_offset_ms)
+    desk.hear(Placed(PlacedPayload(7, 3, move.x, 0.0, move.z, move.yaw, 9, "resume")))
+    desk.hear(Pong(PongPayload(desk.bot._client_ms(desk.now_s - 0.01), 6_000_000.0)))
+    assert desk.bot.clock_offset_ms == pytest.approx(6_000_000.0 - 1000 * (desk.now_s - 0.005))
+    assert desk.bot.clock_err_ms == pytest.approx(10.0), "the worse of both connections"
+    [comeback] = desk.tally.comebacks
+    assert (comeback.cut_s, comeback.back_s) == (cut_s, cut_s + 2.0)
+    assert comeback.age_s == pytest.approx(0.95)
+    assert desk.tally.cuts_s == [cut_s]
+    assert not desk.findings.kept
+
+
+async def never() -> None:
+    """It does not come back by itself."""
+
+
 # --- counting --------------------------------------------------------------------------------------------------------
 
 
@@ -425,7 +475,9 @@ def test_tallies_merge() -> None:
     one.latency.update({100: 5})
     other.latency.update({100: 5, 900: 10})
     other.findings.add(Violation(Kind.LOST, 3, 1.0, "p", {"subject": "q"}))
+    one.cuts_s, other.cuts_s = [3.0], [4.0]
     one.merge(other)
+    assert one.cuts_s == [3.0, 4.0]
     assert (one.bots, one.seconds, one.player_s) == (5, 6.0, 17.0)
     assert one.failed
     result = one.result()

@@ -211,7 +211,7 @@ def test_a_house_that_holds_no_cars_puts_none_back(tmp_path: Path) -> None:
         assert not life.reception.guests
 
 
-def test_a_snapshot_is_taken_once_per_second_and_not_while_the_disk_is_busy(
+def test_a_snapshot_is_taken_once_per_second_and_as_soon_as_a_busy_disk_is_done(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
@@ -221,7 +221,17 @@ def test_a_snapshot_is_taken_once_per_second_and_not_while_the_disk_is_busy(
         life.keeper.ticked(1000.0 + tick * 0.05)
     assert len(taken) == 5
     monkeypatch.setattr(life.state, "_busy", True)
-    for tick in range(40):
+    for tick in range(30):
         life.keeper.ticked(1005.0 + tick * 0.05)
     assert len(taken) == 5
-    assert life.keeper.summary()["checkpoints_skipped"] == 2
+    monkeypatch.setattr(life.state, "_busy", False)
+    life.keeper.ticked(1006.5)
+    assert len(taken) == 6, "not a second later"
+    life.keeper.ticked(1007.45)
+    assert len(taken) == 6
+    life.keeper.ticked(1007.5)
+    assert len(taken) == 7
+    assert life.keeper.summary()["checkpoints_late"] == 1
+    monkeypatch.setattr(life.state, "_busy", True)
+    life.keeper.ticked(1008.5)
+    assert life.keeper.summary()["checkpoints_late"] == 2
