@@ -20,9 +20,8 @@ LONG_FREEZE_KINDS: Final = frozenset({Kind.UNACKNOWLEDGED, Kind.STALE_ROW})
 """What a zone owes that has stood still for longer than bots wait: it was hung, or the machine had no time for it."""
 LONG_FREEZE_MS: Final = 1000.0
 SETTLE_TICKS: Final = 4
+TICK_S: Final = 0.05
 FASTEST_MPS: Final = max(vehicle.speed_cap_mps for vehicle in VEHICLES)
-BEYOND_M: Final = BORDER_BAND_M + 0.4 * FASTEST_MPS
-"""A zone's car may be so far outside its rectangle: the band, and the eight samples of a tick that catches up."""
 BACK_WITHIN_S: Final = 5.0
 POSE_AGE_MAX_S: Final = 1.5
 OFF_TRAIL_MAX_M: Final = 0.05
@@ -65,12 +64,20 @@ class Freeze:
         in_time = 0 <= seen["tick"] - self.first_tick < ticks
         return seen["kind"] in kinds and in_time and self._had(seen["evidence"])
 
+    @property
+    def beyond_m(self) -> float:
+        """How far outside the zone's rectangle a car may be that was the zone's when it froze.
+
+        The band, and what it has driven since: that is judged in the first ticks, by a neighbour if it has got so far.
+        """
+        return BORDER_BAND_M + FASTEST_MPS * (self.frozen_ms / 1000 + SETTLE_TICKS * TICK_S)
+
     def _had(self, evidence: dict[str, Any]) -> bool:
         if "x" not in evidence:
             return False
         x0, z0, x1, z1 = self.rect
         x, z = float(evidence["x"]), float(evidence["z"])
-        return max(x0 - x, x - x1, z0 - z, z - z1) <= BEYOND_M
+        return max(x0 - x, x - x1, z0 - z, z - z1) <= self.beyond_m
 
 
 def freezes(log: Sequence[dict[str, Any]]) -> list[Freeze]:

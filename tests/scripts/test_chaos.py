@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scripts.chaos.harms import disturbances, recovered
-from scripts.chaos.verdict import BEYOND_M, Freeze, MainDeath, Outcome, freezes, outside
+from scripts.chaos.verdict import Freeze, MainDeath, Outcome, freezes, outside
 
 ZONE = {"message": "zone", "level": "info", "zone": 2, "x": "512..1024", "z": "0..512"}
 LOST = {"message": "zone lost", "level": "warning", "zone": 2, "restart": 1, "tick": 100, "cause": "killed"}
@@ -96,8 +96,11 @@ def test_a_freeze_of_an_earlier_life_of_the_shard_keeps_its_tick() -> None:
 
 def test_a_freeze_explains_nothing_of_another_zone() -> None:
     found = freezes([ZONE, LOST, BACK])
-    near = seen("misplaced", 105, x=512.0 - BEYOND_M)
-    far = [seen("misplaced", 105, x=512.0 - BEYOND_M - 0.1), seen("jump", 105, z=512.0 + BEYOND_M + 0.1)]
+    beyond_m = found[0].beyond_m
+    assert beyond_m == pytest.approx(8.0 + 70.0 * 0.4), "the band, and 0.4 s of the fastest car"
+    assert Freeze(2, "hang", 100, 2000.0, RECT).beyond_m == pytest.approx(8.0 + 70.0 * 2.2)
+    near = seen("misplaced", 105, x=512.0 - beyond_m)
+    far = [seen("misplaced", 105, x=512.0 - beyond_m - 0.1), seen("jump", 105, z=512.0 + beyond_m + 0.1)]
     nowhere = {"kind": "misplaced", "tick": 105, "evidence": {}}
     assert outside([near, *far, nowhere], found) == [*far, nowhere]
 
