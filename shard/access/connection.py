@@ -409,7 +409,8 @@ class Connection(ServerConnection):
         if self._mute:
             self._skipped = True
             return False
-        self._write(frame)
+        write = self._write  # in one step with the call, CPython would look for a method first
+        write(frame)
         return True
 
     def has_room(self) -> bool:
