@@ -31,6 +31,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BOTS = int(os.environ.get("MAIN_DEATH_BOTS", "20"))
 
 
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended. Who is left without a parent stays a zombie until the system's init comes round."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass
 class Run:
     """What came of it. Times are seconds of this process's monotonic clock."""
@@ -70,7 +78,7 @@ async def _drive(first: RunningShard, flags: list[str], secret: str) -> Run:
     await asyncio.to_thread(first.strike)
     second = await asyncio.to_thread(RunningShard, flags)
     try:
-        assert not psutil.wait_procs(workers, timeout=0.1)[1], "workers of the first outlived it"
+        assert not [worker for worker in workers if _lives(worker)], "workers of the first outlived it"
         while len(fleet.tally.comebacks) < BOTS:
             assert time.monotonic() < second.listening_s + 15.0, "somebody did not come back"
             await asyncio.sleep(0.05)
