@@ -71,7 +71,6 @@ class InputWriter:
         samples = block.record["samples"]
         self._samples: Any = samples
         self._bytes: Any = memoryview(samples.reshape(-1).view(np.uint8))
-        self._row_bytes = RING_ENTRIES * SAMPLE.itemsize
         self.heads: NDArray[np.uint32] = np.zeros(samples.shape[0], np.uint32)
         """(slots,) samples written since the start, wrapping."""
         self.tails: NDArray[np.uint32] = np.zeros(samples.shape[0], np.uint32)

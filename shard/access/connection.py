@@ -91,7 +91,6 @@ class Connection(ServerConnection):
 
     # With thousands of sockets it is the processor's cache that counts: each has left it before its turn comes again.
     # Slots lie side by side in the object; a dict as large as the library's costs two lines of the cache per look.
-    # What every move and every snapshot touches comes first.
     __slots__ = (
         "_allowance",
         "_at_boundary",
