@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from ipc.block import Block
-from shared.cells import CellEntry, CellPage, EncodedCell
+from shared.cells import CellColumns, CellEntry, CellPage
 from shared.player_state import I32
 from shared.quadtree import NONE
 
@@ -25,47 +24,48 @@ class CellWriter:
         """Drop all views, so that the block can be closed."""
         self._record = None
 
-    def write(self, half: int, cells: Sequence[EncodedCell], nodes: I32 = NONE) -> list[int]:
+    def write(self, half: int, cells: CellColumns, nodes: I32 = NONE) -> list[int]:
         """Write all cells of a tick into ``half``; returns the ids of cells that did not fit and were left out.
 
         ``nodes`` are the ids of the cells that are split, ascending.
         """
         count = len(cells)
-        pieces = np.array([(len(cell.who), len(cell.head), len(cell.rows)) for cell in cells], np.int64).reshape(-1, 3)
+        parts = [b""] * (3 * count)
+        parts[0::3], parts[1::3], parts[2::3] = cells.who, cells.head, cells.rows
+        pieces = np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, 3)
         ends = np.cumsum(pieces).reshape(-1, 3)
         if count > self.capacity_cells or (count and ends[-1, 2] > self.capacity_bytes):
             return self._write_what_fits(half, cells, nodes, pieces.sum(axis=1).tolist())
-        payload = b"".join([part for cell in cells for part in (cell.who, cell.head, cell.rows)])
+        payload = b"".join(parts)
         record = self._record
         record["payload"][half, : len(payload)] = np.frombuffer(payload, np.uint8)
         directory = record["directory"][half, :count]
-        directory["cell"] = [cell.cell for cell in cells]
-        directory["members"] = [cell.members for cell in cells]
-        directory["flags"] = [cell.flags for cell in cells]
+        directory["cell"] = cells.cell
+        directory["members"] = cells.members
+        directory["flags"] = cells.flags
         directory["who_at"] = ends[:, 0] - pieces[:, 0]
         directory["who_end"] = directory["head_at"] = ends[:, 0]
         rows_at = directory["rows_at"] = ends[:, 1]
         directory["rows_end"] = ends[:, 2]
-        prefixes = np.array([(cell.came, *cell.ends) for cell in cells], np.int64).reshape(-1, 4) + rows_at[:, None]
-        for column, name in enumerate(("came_end", "one_end", "two_end", "four_end")):
-            directory[name] = prefixes[:, column]
+        for name, taken in zip(("came_end", "one_end", "two_end", "four_end"), cells.ends, strict=True):
+            directory[name] = rows_at + taken
         record["nodes"][half, : len(nodes)] = nodes
         record["split"][half] = len(nodes)
         record["cells"][half] = count
         record["omitted"][half] = 0
         return []
 
-    def _write_what_fits(self, half: int, cells: Sequence[EncodedCell], nodes: I32, sizes: list[int]) -> list[int]:
+    def _write_what_fits(self, half: int, cells: CellColumns, nodes: I32, sizes: list[int]) -> list[int]:
         used = 0
-        kept: list[EncodedCell] = []
+        kept: list[int] = []
         omitted: list[int] = []
-        for cell, size in zip(cells, sizes, strict=True):
+        for index, size in enumerate(sizes):
             if used + size > self.capacity_bytes or len(kept) == self.capacity_cells:
-                omitted.append(cell.cell)
+                omitted.append(cells.cell[index])
             else:
-                kept.append(cell)
+                kept.append(index)
                 used += size
-        self.write(half, kept, nodes)
+        self.write(half, cells.take(kept), nodes)
         self._record["omitted"][half] = len(omitted)
         return omitted
 

@@ -77,7 +77,7 @@ SAMPLE_STRUCT: Final = struct.Struct("=9d2I")
 
 CELL: Final = np.dtype(
     [
-        ("cell", "i4"),  # cell id; ascending within a directory
+        ("cell", "i4"),  # cell id; those without members come last
         ("members", "i4"),
         ("flags", "u4"),  # TOLD, FULL of shared/cells.py
         ("who_at", "u4"),  # all places are bytes from the start of the half's payload

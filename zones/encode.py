@@ -12,13 +12,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from shared.cells import FULL, TOLD, WINDOWS, EncodedCell
+from shared.cells import FULL, TOLD, WINDOWS, CellColumns
 from shared.player_state import I32
 from zones.listing import News
 from zones.rows import Rows, widths
 
 _BRACKET = ord("]")
-_NO_ROWS = (0, 0, 0)
 
 
 class CellEncoder:
@@ -42,8 +41,8 @@ class CellEncoder:
         """These cells of the last tick did not reach main."""
         self._owed.update(cells)
 
-    def encode(self, slots: NDArray[np.intp], cell: I32, rows: Rows, news: News, in_full: bool) -> list[EncodedCell]:
-        """All cells that are occupied or have news, ascending.
+    def encode(self, slots: NDArray[np.intp], cell: I32, rows: Rows, news: News, in_full: bool) -> CellColumns:
+        """All cells that are occupied, ascending, then those that are not and have news.
 
         ``slots`` (N,), ``cell`` (N,) and ``rows`` (N, 8) are of all members. ``in_full``: watchers missed the zone's
         last tick, so every cell's news is its full form.
@@ -67,16 +66,17 @@ class CellEncoder:
         flags = [FULL if in_full else 0] * len(cells)
         if not in_full:
             self._say(cells, heads, flags, slots[news.entered], cell[news.entered], news)
-        pieces = zip(
-            cells, counts.tolist(), whos, heads, texts, ends[0].tolist(), ends[1:].T.tolist(), flags, strict=True
+        emptied, said, flagged = self._say_emptied(set(cells), news, in_full)
+        none, nothing = [b""] * len(emptied), np.zeros((4, len(emptied)), np.intp)
+        out = CellColumns(
+            cell=cells + emptied,
+            members=counts.tolist() + [0] * len(emptied),
+            flags=flags + flagged,
+            who=whos + none,
+            head=heads + said,
+            rows=texts + none,
+            ends=np.concatenate((ends, nothing), axis=1),
         )
-        out = [
-            EncodedCell(each, members, who, head, text, came, (one, two, four), flag)
-            for each, members, who, head, text, came, (one, two, four), flag in pieces
-        ]
-        out += self._say_emptied(set(cells), news, in_full)
-        out.sort(key=_by_id)
-
         self._who_of_cell = dict(zip(cells, whos, strict=True))
         self._owed.clear()
         self._listed = news.held.union(cells)
@@ -117,15 +117,12 @@ class CellEncoder:
         for cell in self._owed & index_of.keys():
             flags[index_of[cell]] = FULL
 
-    def _say_emptied(self, occupied: set[int], news: News, in_full: bool) -> list[EncodedCell]:
-        """The news of cells in which nobody is any more."""
-        out = []
-        for cell in (self._believed if in_full else news.gone.keys() | self._owed) - occupied:
-            if in_full or cell in self._owed:
-                out.append(EncodedCell(cell, 0, b"", b"", b"", 0, _NO_ROWS, FULL))
-            else:
-                out.append(EncodedCell(cell, 0, b"", _head(cell, b"", news.gone[cell]), b"", 0, _NO_ROWS, TOLD))
-        return out
+    def _say_emptied(self, occupied: set[int], news: News, in_full: bool) -> tuple[list[int], list[bytes], list[int]]:
+        """Cells in which nobody is any more: their heads and flags."""
+        emptied = sorted((self._believed if in_full else news.gone.keys() | self._owed) - occupied)
+        anew = [in_full or cell in self._owed for cell in emptied]
+        heads = [b"" if new else _head(cell, b"", news.gone[cell]) for cell, new in zip(emptied, anew, strict=True)]
+        return emptied, heads, [FULL if new else TOLD for new in anew]
 
 
 def _head(cell: int, who: bytes, gone: list[int]) -> bytes:
@@ -167,10 +164,6 @@ def _row_texts(
         ):
             texts[index] = blob[begin : end + 1]
     return texts, ends
-
-
-def _by_id(cell: EncodedCell) -> int:
-    return cell.cell
 
 
 def who_row(slot: int, player: str, name: str, vehicle: str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from ipc.control import Done, encode
 from ipc.input_ring import InputReader
 from ipc.pipe import PipeEnd
 from ipc.world_table import Slots, ZoneTable
-from shared.cells import EncodedCell
+from shared.cells import CellColumns
 from shared.player_state import I32, PlayerState
 from shared.quadtree import NONE
 
@@ -150,11 +149,11 @@ class TrappedWriter(CellWriter):
         super().__init__(block)
         self._trap = trap
 
-    def write(self, half: int, cells: Sequence[EncodedCell], nodes: I32 = NONE) -> list[int]:
+    def write(self, half: int, cells: CellColumns, nodes: I32 = NONE) -> list[int]:
         if self._trap.is_set(FaultStep.CELLS_HALF):
             self._record["payload"][half] = _NOISE
             self._record["directory"][half].view(np.uint8)[:] = _NOISE
-            super().write(half, cells[: len(cells) // 2], nodes)
+            super().write(half, cells.take(list(range(len(cells) // 2))), nodes)
             self._trap.spring()
         omitted = super().write(half, cells, nodes)
         self._trap.pass_by(FaultStep.CELLS)

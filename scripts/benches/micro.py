@@ -26,7 +26,7 @@ from shard.races.race import COUNTDOWN_MS
 from shard.views.fanout import CellNews, Fanout
 from shard.views.watching import Watching
 from shared import player_state
-from shared.cells import EncodedCell
+from shared.cells import CellColumns
 from shared.constants import CELL_M
 from shared.messages import Move, MovePayload, decode_client, encode
 from shared.player_state import PlayerState, fresh
@@ -210,7 +210,7 @@ def _last_encode(zone: Zone, bench: _ZoneBench) -> Callable[[], object]:
     """One more tick; returns what encodes its cells again."""
     encode, asked = zone._encoder.encode, []
 
-    def listening(*arguments: Any) -> list[EncodedCell]:
+    def listening(*arguments: Any) -> CellColumns:
         asked.append(arguments)
         return encode(*arguments)
 

@@ -16,7 +16,7 @@ from ipc.layout import Geometry
 from ipc.world_table import ZoneTable
 from shard.fleet.barrier import Barrier, Committed, ZoneDesk
 from shard.fleet.memory import Memory
-from shared.cells import EncodedCell
+from shared.cells import CellColumns, EncodedCell
 from shared.constants import PIPE_MESSAGE_BYTES_MAX
 from shared.ids import NO_ZONE
 from shared.messages import MovePayload
@@ -65,7 +65,7 @@ class Shard:
         state.tick[:] = tick.tick
         state.tail[:] = self.table.heads(index)
         self.table.write(index, state)
-        self.arenas[zone].write(tick.half, cells)
+        self.arenas[zone].write(tick.half, CellColumns.of(cells))
         told: list[Event] = [
             PlacedAt(command.slot, command.generation, 1, 0.0, 0.0, 0.0, 0.0, command.reason)
             for command in tick.commands

@@ -107,7 +107,7 @@ class HandZone:
         news = self.listing.update(slots, cells, rows, self.now_ms)
         in_full = self.shown != self.last
         naive = self.told.news(self)
-        encoded = self.encoder.encode(slots, cells, rows, news, in_full)
+        encoded = self.encoder.encode(slots, cells, rows, news, in_full).cells()
         if not in_full:
             check_news(encoded, naive, self.owed)
         self.last = self.tick
@@ -293,8 +293,9 @@ def run(*doings: Doing) -> None:
 
 
 def check_cells(zone: HandZone, arrived: list[EncodedCell]) -> None:
-    """Cells ascend, their ``full`` is what a naive encoder makes, and news are JSON of the contract's keys."""
-    assert [each.cell for each in arrived] == sorted({each.cell for each in arrived})
+    """Cells ascend, empty ones last; ``full`` is as a naive encoder makes it, news are JSON of the contract's keys."""
+    order = [(not each.members, each.cell) for each in arrived]
+    assert order == sorted(set(order))
     for each in arrived:
         here = sorted(slot for slot, cell in zone.cell.items() if cell == each.cell)
         assert each.members == len(here)
@@ -420,11 +421,11 @@ def test_the_next_player_of_a_slot_is_told_by_name() -> None:
     run(IN_CELL_0, Doing(quit=(0,)), IN_CELL_0, Doing(newcomer=True))
 
 
-def test_cells_ascend() -> None:
+def test_cells_ascend_and_those_that_are_empty_now_come_last() -> None:
     zone = HandZone()
     seen(zone, Doing(join=(0, 1)))
     encoded = seen(zone, Doing(move=((0, 1),)))
-    assert [each.cell for each in encoded] == [0, 1], "cell 0 is empty now and comes first all the same"
+    assert [each.cell for each in encoded] == [1, 0]
 
 
 def test_no_members_and_no_news_are_no_cells() -> None:
