@@ -57,8 +57,7 @@ class Supervisor:
             while True:
                 due_ms = self._next_due(due_ms)
                 await self._sleep_until(due_ms)
-                self._begin(due_ms)
-                await self._wait_done(due_ms)
+                await self._wait_done(self._begin(due_ms))
                 self._end()
                 fleet.replenish()
                 self.garbage.collect((due_ms + self._period_ms - self._clock.now_ms()) / 1000.0)
@@ -87,19 +86,26 @@ class Supervisor:
                 return late_ms
         return 0
 
-    def _begin(self, due_ms: float) -> None:
+    def _begin(self, due_ms: float) -> float:
+        """Tell the zones the tick; returns when that was, or half a period late if it was later."""
         self._all_in.clear()
         late_ms = max(self._clock.now_ms() - due_ms, 0.0)
         self.lateness[int(late_ms)] += 1
         self._realm.relief.behind |= late_ms >= self._period_ms
         self._realm.begin_tick(due_ms)
+        return min(self._clock.now_ms(), due_ms + self._period_ms / 2)
 
-    async def _wait_done(self, due_ms: float) -> None:
-        """Until every zone that was given this tick has answered, or the deadline; the later one if most have not."""
+    async def _wait_done(self, told_ms: float) -> None:
+        """Until every zone that was given this tick has answered, or the deadline; the later one if most have not.
+
+        The deadline counts from when they were told: if main itself was late, frames without them would only make it
+        later, for what they leave out follows in full. By half a period at most, or zones that are always late would
+        put main ever further behind.
+        """
         self._note_answers()
         for share in (DEADLINE_FRACTION, LAST_CALL_FRACTION):
             try:
-                async with asyncio.timeout_at(self._loop_time(due_ms + self._period_ms * share)):
+                async with asyncio.timeout_at(self._loop_time(told_ms + self._period_ms * share)):
                     await self._all_in.wait()
             except TimeoutError:
                 pass
