@@ -29,6 +29,7 @@ from shard.land.chunk_stock import LazyStock, WholeStock
 from shard.land.world_store import prepare
 from shard.players.reception import HouseRules, Reception
 from shard.players.rounds import Rounds
+from shard.races.director import Director
 from shard.races.receipts import SigningKey, sign
 from shard.realm import Realm
 from shard.state.checkpoint import LEAP_MS
@@ -101,11 +102,7 @@ def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> i
             evidence.solids = memory.world.static.solids
         if config.record is not None:
             realm.recorder = stack.enter_context(closing(open_recorder(config, realm)))
-        realm.races.resume_ms = config.resume_s * 1000.0
-        realm.races.open_anywhere = config.dev
-        if receipts is not None:
-            lifetime_s = config.receipt_days * 86400.0
-            realm.races.sign = lambda receipt, now_ms: sign(receipt, receipts, now_ms / 1000.0, lifetime_s)
+        set_race_rules(realm.races, config, receipts)
         log.info("receipts", extra={"key": receipts.describe() if receipts else "none: set SHARD_RECEIPT_SECRET"})
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_serve(config, keys, realm, fleet, listener, state))
@@ -126,12 +123,11 @@ async def _serve(
     found = None if state is None else state.load(realm.world.hash, time.time() * 1000.0)
     clock = ServerClock(0.0 if found is None else found.now_ms + LEAP_MS)
     doors = make_doors(config, loop)
-    house = HouseRules(config.resume_s, config.max_queue, config.idle_minutes * 60.0)
     world = realm.memory.world
     kept = map(world.chunk, range(world.chunks))
     stock = WholeStock(realm.land.chunks, kept) if world.chunks else LazyStock(realm.land)
     deny = DenyList(config.deny_file)
-    reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house, deny, stock)
+    reception = Reception(realm, keys, config.tick_hz, clock.now_ms, doors.pacer.add, house_rules(config), deny, stock)
     realm.evacuated = reception.removed
     rounds = Rounds(reception)
     keeper = None if state is None else Keeper(state, realm, reception)
@@ -200,6 +196,20 @@ async def _serve(
     except Exception:
         log.exception("the shard cannot go on")
     return EXIT_FAILED
+
+
+def house_rules(config: Config) -> HouseRules:
+    """How long players may stay, by the settings."""
+    return HouseRules(config.resume_s, config.max_queue, config.idle_minutes * 60.0)
+
+
+def set_race_rules(races: Director, config: Config, receipts: SigningKey | None) -> None:
+    """How races are run, by the settings: who may open one, how long the lost are waited for, who signs."""
+    races.resume_ms = config.resume_s * 1000.0
+    races.open_anywhere = config.dev
+    if receipts is not None:
+        lifetime_s = config.receipt_days * 86400.0
+        races.sign = lambda receipt, now_ms: sign(receipt, receipts, now_ms / 1000.0, lifetime_s)
 
 
 def open_evidence(config: Config) -> EvidenceLog:

@@ -28,14 +28,11 @@ from shared.messages import (
     Notice,
     Placed,
     PlacedPayload,
-    Presence,
     Queued,
     QueuedPayload,
     ServerMessage,
     Snapshot,
     Welcome,
-    Who,
-    WhoPayload,
     decode_server,
     encode,
 )
@@ -582,34 +579,3 @@ def test_the_deny_file_removes_at_once_and_refuses_afterwards(tmp_path: Path) ->
             assert await end_of(again) == (CloseCode.FORBIDDEN, ["forbidden"])
 
     run(scenario, flags=["--deny-file", str(path)])
-
-
-# --- presence
-
-
-def test_counts_go_to_all_names_to_followers_and_pages_to_those_who_ask() -> None:
-    async def scenario(shard: SocketShard) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(SocketClient.connect(shard)) for _ in range(3)]
-            await clients[0].authenticate(0)
-            await clients[1].authenticate(1)
-            await clients[0].send(Who(WhoPayload(follow=True), id=4))
-            page = await clients[0].receive()
-            assert isinstance(page, Presence)
-            assert page.re == 4
-            assert [row.player for row in page.payload.page or []] == [player_id(0), player_id(1)]
-            await asyncio.sleep(1.05)
-            await ticks(shard)
-            await clients[2].authenticate(2)
-            await asyncio.sleep(1.05)
-            await ticks(shard)
-            pushes = []
-            for client in clients[:2]:
-                pushes.append([decode_server(await client.socket.recv(decode=False)) for _ in range(2)][-1])
-            follower, other = pushes
-            assert isinstance(follower, Presence)
-            assert isinstance(other, Presence)
-            assert [row.player for row in follower.payload.joined] == [player_id(2)]
-            assert (other.payload.joined, other.payload.counts["lobby"]) == ([], 3)
-
-    run(scenario)

@@ -72,6 +72,7 @@ def test_a_zone_that_stands_still_has_not_recovered() -> None:
             assert not asyncio.run(waits())
             assert asyncio.run(waits(zones=2))
             zone.send_signal(signal.SIGSTOP)
+            os.waitpid(zone.pid, os.WUNTRACED)  # until it has stopped
             assert asyncio.run(waits())
             zone.send_signal(signal.SIGCONT)
             assert not asyncio.run(waits())
