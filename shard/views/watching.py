@@ -2,7 +2,7 @@
 
 Every cell nearer to the home cell than the radius of view is watched, so whoever is nearer than that to a viewer is
 seen. Its distance, from middle to middle, says how often: up to NEAR_M in every tick, up to MIDDLE_M in every second,
-farther in every fourth. In a crowd a row budget bounds the rows per frame: their mean is kept at half of it, so that
+farther in every fourth. In a crowd a row budget bounds the rows per frame: their mean is kept well below it, so that
 frames in which many cells are due, or newcomers are named, are within it, too. What is sacrificed to it, in this order,
 is what ``Watch.tier`` tells:
 
@@ -38,8 +38,9 @@ NEAR_M: Final = 32.0
 """Told in every tick: the own square of 64 m where few are, 30 m around in a crowd, where cells are small."""
 MIDDLE_M: Final = 96.0
 """Told in every second tick: the eight squares around, whose middles are at 64 and 91 m."""
-MEAN_SHARE: Final = 2
-"""Part of the budget that frames hold on average."""
+MEAN_SHARE: Final = 2.3
+"""Part of the budget that rows take on average: 43 of 100. The rest is for frames in which more is due, and for names:
+in a crowd that drives through cells of 8 m they are a third as many bytes as the rows."""
 FULL_RATE_SHARE: Final = 5
 HALF_RATE_SHARE: Final = 2
 """Parts of the budget that the nearest cells may hold at full and at half rate when rate is sacrificed: 20 and 50."""
@@ -71,8 +72,10 @@ class Watch:
     """Of the last frame that any of its watchers was offered."""
     topology: int = 0
     """Of the cells around it, when it was made."""
-    valid: tuple[int, float] = (-1, 0.0)
-    """Version of all cells as of which it was found good, and the turn from which it must be looked at again."""
+    valid_version: int = -1
+    """Version of all cells as of which it was found good."""
+    valid_before: float = 0.0
+    """The turn from which it must be looked at again."""
     periods: dict[int, int] = field(init=False)
     """Cell to ticks between two tellings; nearest first."""
     tail: bytes = field(init=False)
@@ -116,14 +119,16 @@ class Watching:
         """Cell to players, of all occupied cells as shown last."""
         self._pages: dict[int, CellPage] = {}
         self._watches: dict[int, Watch] = {}
-        self._version = 0
+        self.version = 0
         """Grows whenever any watch may have become invalid."""
+        self._names: dict[int, int] = {}
+        """One object for each number of a cell: nine watches look at the same ones, which stay in the cache so."""
         side = cells_per_side
         self._topology = np.zeros((side, side), np.int64)
         """Per root: grows whenever a root within reach is split or merged anywhere."""
         self._crowded = np.zeros((side, side), np.bool_)
         """Per root: cells within reach are split or hold more than the budget, so counts matter."""
-        self._turn = 0
+        self.turn = 0
         self._recounted = 0
 
     def set_row_budget(self, rows: int) -> None:
@@ -132,9 +137,8 @@ class Watching:
             assert rows, "zones tell rows at rates, or they do not"
             assert self.row_budget, "zones tell rows at rates, or they do not"
             self.row_budget = rows
-            self._watches.clear()
-            self._recounted = self._turn - RECOUNT_TICKS
-            self._version += 1
+            self._recounted = self.turn - RECOUNT_TICKS
+            self._forget()
 
     # --- what zones show
 
@@ -146,13 +150,19 @@ class Watching:
 
     def tick(self) -> None:
         """Another tick, after ``learn`` of all zones that have something new."""
-        self._turn += 1
+        self.turn += 1
         self._members = {}
-        if self.row_budget and (self._turn == 1 or self._turn - self._recounted >= RECOUNT_TICKS):
-            self._recounted = self._turn
+        if self.row_budget and (self.turn == 1 or self.turn - self._recounted >= RECOUNT_TICKS):
+            self._recounted = self.turn
             if len(self._watches) > WATCHES_MAX:
-                self._watches.clear()
+                self._forget()
             self._recount()
+
+    def _forget(self) -> None:
+        """Have all watches made anew."""
+        self._watches.clear()
+        self._names.clear()
+        self.version += 1
 
     def _divide(self, zone: int, nodes: tuple[int, ...]) -> None:
         changed = set(nodes) ^ set(self._nodes.get(zone, ()))
@@ -167,7 +177,7 @@ class Watching:
                 self._watches.pop(root, None)
             self._around(self._topology, root)[:] += 1
             self._around(self._crowded, root)[:] = True
-        self._version += 1
+        self.version += 1
 
     def _around(self, grid: Any, root: int) -> Any:
         """The roots from which ``root`` is within reach, as a view of ``grid``."""
@@ -188,7 +198,7 @@ class Watching:
         for root in self._leaves:
             self._around(crowded, root)[:] = True
         if (crowded & ~self._crowded).any():
-            self._version += 1
+            self.version += 1
         self._crowded = crowded
 
     # --- what watchers watch
@@ -205,20 +215,21 @@ class Watching:
     def watch(self, home: int) -> Watch:
         """The watch of a home as of this tick."""
         known = self._watches.get(home)
-        if known is not None and known.valid[0] == self._version and self._turn < known.valid[1]:
+        if known is not None and known.valid_version == self.version and self.turn < known.valid_before:
             return known
         cz, cx = divmod(self.tree.root(home), self.tree.side)
         topology = int(self._topology[cz, cx])
         crowded = bool(self._crowded[cz, cx]) and self.row_budget > 0
-        again = inf if known is None else known.valid[1]
+        again = inf if known is None else known.valid_before
         unlooked = crowded and again == inf
-        if known is None or known.topology != topology or unlooked or self._turn >= again:
+        if known is None or known.topology != topology or unlooked or self.turn >= again:
             found = self._compute(home)
             if known is None or not known.same_as(found):
                 self._watches[home] = known = found
             known.topology = topology
-            again = self._turn + RECOUNT_TICKS - home % (RECOUNT_TICKS // 2)  # not all in the same tick
-        known.valid = self._version, again if crowded or known.tier else inf
+            again = self.turn + RECOUNT_TICKS - home % (RECOUNT_TICKS // 2)  # not all in the same tick
+        known.valid_version = self.version
+        known.valid_before = again if crowded or known.tier else inf
         return known
 
     def _compute(self, home: int) -> Watch:
@@ -247,7 +258,7 @@ class Watching:
         order = np.flatnonzero(seen)[np.lexsort((cells[seen], away[seen]))]
         cells, away = cells[order], away[order]
         if not self.row_budget:
-            return Watch(home, tuple(cells.tolist()))
+            return Watch(home, self._tuple(cells))
         return self._within_budget(home, cells, away)
 
     def _within_budget(self, home: int, cells: NDArray[np.int64], away: F64) -> Watch:
@@ -269,8 +280,12 @@ class Watching:
                 cells, members, period = cells[:kept], members[:kept], period[:kept]
             if members[0] > self._in_turns_above:
                 tier = IN_TURNS
-        near, middle, far = (tuple(cells[period == ticks].tolist()) for ticks in (1, 2, 4))
+        near, middle, far = (self._tuple(cells[period == ticks]) for ticks in (1, 2, 4))
         return Watch(home, near, middle, far, tier, int(members.sum()))
+
+    def _tuple(self, cells: NDArray[np.int64]) -> tuple[int, ...]:
+        plain = cells.tolist()
+        return tuple(map(self._names.setdefault, plain, plain))
 
     def _counts(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         if not self._members:
