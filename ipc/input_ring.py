@@ -7,7 +7,7 @@ stay readable behind the tail as evidence.
 from __future__ import annotations
 
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,46 +22,15 @@ _COUNTER = 0xFFFFFFFF
 _pack_into = SAMPLE_STRUCT.pack_into
 
 
-class Lane:
-    """The way of one player's samples into its ring: all that a ``move`` needs in one small object."""
+class Lane(NamedTuple):
+    """The way of one player's samples into its ring."""
 
-    __slots__ = ("_bytes", "_head", "_row", "_slot", "_tail")
-
-    def __init__(self, slot: int, ring_bytes: Any, head: Any, tail: Any) -> None:
-        """``ring_bytes``, ``head``, ``tail``: the writer's own memory; see ``InputWriter.lane``."""
-        self._slot = slot
-        self._row = slot * RING_ENTRIES * SAMPLE.itemsize
-        self._bytes = ring_bytes
-        self._head = head
-        self._tail = tail
+    ring: InputWriter
+    slot: int
 
     def write(self, recv_ms: float, move: MovePayload) -> bool:
-        """Append one sample; False when 64 are pending, and then nothing was written.
-
-        ``recv_ms`` is server time when its bytes were received. See SAMPLE for the units.
-        """
-        slot = self._slot
-        head = self._head[slot]
-        if (head - self._tail[slot]) & _COUNTER >= RING_PENDING_MAX:
-            return False
-        y, vy = move.y, move.vy
-        _pack_into(
-            self._bytes,
-            self._row + (head & _MASK) * 80,
-            recv_ms,
-            move.t,
-            move.x,
-            nan if y is None else y,
-            move.z,
-            move.yaw,
-            move.vx,
-            0.0 if vy is None else vy,
-            move.vz,
-            move.epoch,
-            move.seq,
-        )
-        self._head[slot] = (head + 1) & _COUNTER
-        return True
+        """As ``InputWriter.write`` of the slot."""
+        return self.ring.write(self.slot, recv_ms, move)
 
 
 class InputWriter:
@@ -87,11 +56,34 @@ class InputWriter:
 
     def lane(self, slot: int) -> Lane:
         """Where the samples of one slot go; for as long as its player may drive."""
-        return Lane(slot, self._bytes, self._head, self._tail)
+        return Lane(self, slot)
 
     def write(self, slot: int, recv_ms: float, move: MovePayload) -> bool:
-        """As ``Lane.write`` of the slot's lane."""
-        return self.lane(slot).write(recv_ms, move)
+        """Append one sample; False when 64 are pending, and then nothing was written.
+
+        ``recv_ms`` is server time when its bytes were received. See SAMPLE for the units.
+        """
+        head = self._head[slot]
+        if (head - self._tail[slot]) & _COUNTER >= RING_PENDING_MAX:
+            return False
+        y, vy = move.y, move.vy
+        _pack_into(
+            self._bytes,
+            (slot * RING_ENTRIES + (head & _MASK)) * 80,
+            recv_ms,
+            move.t,
+            move.x,
+            nan if y is None else y,
+            move.z,
+            move.yaw,
+            move.vx,
+            0.0 if vy is None else vy,
+            move.vz,
+            move.epoch,
+            move.seq,
+        )
+        self._head[slot] = (head + 1) & _COUNTER
+        return True
 
     def rewind(self, slot: int) -> int:
         """A new player takes the slot: what the last one left unjudged is dropped. Returns the counter it starts at."""
@@ -144,4 +136,4 @@ def _judged(samples: Any, slot: int, tail: int) -> Any:
     return samples[slot, positions]
 
 
-assert SAMPLE.itemsize == 80, "Lane.write computes offsets with the record's size"
+assert SAMPLE.itemsize == 80, "InputWriter.write computes offsets with the record's size"

@@ -70,6 +70,7 @@ PURE = {
         "kiosks",
         "leniency",
         "line",
+        "meters",
         "options",
         "presence",
         "race",

@@ -1,6 +1,6 @@
 """What main does with samples before a zone sees them, for many players at once: thin them, file them, stop reading.
 
-The rules are those of ``budget.py`` (``Allowance.move``), ``connection.py`` (what finds no room waits in
+The rules are those of ``meters.py`` (``Meters.move``), ``connection.py`` (what finds no room waits in
 the socket, and bytes that wait in the kernel are stamped when they are read) and ``ipc/input_ring.py``; a test holds
 the thinning to the real ``Bucket``. Left out: the budget of bytes and frames, which no client here comes near.
 """

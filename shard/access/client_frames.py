@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from websockets.frames import Frame
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
@@ -18,25 +19,24 @@ try:
 except ImportError:  # a platform without the compiled module
     from websockets.utils import apply_mask
 
+FRAGMENTS_MAX = 64
+"""Of one message; ours have none, and a flood of empty ones is an old attack."""
+
 _FIN_TEXT = 0x81
 _MASKED = 0x80
+_HEADERS = {6 + length: bytes((_FIN_TEXT, _MASKED | length)) for length in range(126)} | {
+    8 + length: bytes((_FIN_TEXT, _MASKED | 126, *length.to_bytes(2))) for length in range(126, MESSAGE_BYTES_MAX + 1)
+}
+"""Size of a frame to how it begins if it is final, masked and text."""
+_NEVER = b"no frame begins like this"
 
 
 def only_text_frame(data: bytes) -> bytes | bytearray | None:
     """The payload when ``data`` is one whole, final, masked text frame without RSV bits and nothing else."""
     size = len(data)
-    if size < 6 or data[0] != _FIN_TEXT:
+    if not data.startswith(_HEADERS.get(size, _NEVER)):
         return None
-    length = data[1] - _MASKED
-    start = 2
-    if length == 126 and size >= 8:
-        length = (data[2] << 8) | data[3]
-        start = 4
-    elif length < 0 or length > 125:
-        return None
-    if start + 4 + length != size or length > MESSAGE_BYTES_MAX:
-        return None
-    return apply_mask(data[start + 4 :], data[start : start + 4])
+    return apply_mask(data[8:], data[4:8]) if size > 131 else apply_mask(data[6:], data[2:6])
 
 
 def whole_text_frames(data: bytes) -> tuple[list[bytes], int]:
@@ -57,6 +57,19 @@ def whole_text_frames(data: bytes) -> tuple[list[bytes], int]:
         payloads.append(apply_mask(data[start + 4 : end], data[start : start + 4]))
         at = end
     return payloads, at
+
+
+class Fragments(list[bytes]):
+    """Of the message that is not complete yet."""
+
+    def add(self, frame: Frame) -> bytes | None:
+        """One more data frame; returns the whole message when it is the last of one."""
+        self.append(bytes(frame.data))
+        if not frame.fin:
+            return None
+        whole = b"".join(self)
+        self.clear()
+        return whole
 
 
 def between_frames(protocol: ServerProtocol) -> bool:

@@ -2,10 +2,12 @@
 
 ``websockets`` does the handshake, the closing, pings and everything unusual. Two shortcuts are ours, because they are
 the cost of the whole server. Main's processor time per player-second with 600 players of ``scripts.bench``, medians of
-three: 0.92 ms with ``recv()`` in a task, 0.77 with frames taken in the library's callback, 0.57 as it is here.
+three, before anything else was made faster: 0.92 ms with ``recv()`` in a task, 0.77 with frames taken in the library's
+callback, 0.57 with both shortcuts.
 
-- *In*: whole, final, masked text frames at a frame boundary are unmasked and decoded here; everything else goes to the
-  library's parser, whose frames arrive in ``process_event``. No task wakes, no queue.
+- *In*: whole, final, masked text frames at a frame boundary are unmasked and decoded here, and for as long as a driver
+  sends nothing else they do not even come here but to its ``Inlet``; everything else goes to the library's parser,
+  whose frames arrive in ``process_event``. No task wakes, no queue.
 - *Out*: a frame that many share is written to the transport as it is. That is sound because frames of a server are not
   masked, we negotiate no extension, and we never send a fragmented message.
 
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -28,13 +29,16 @@ from websockets.server import ServerProtocol
 from ipc.input_ring import Lane
 from shard.access.admission import Refusal, Ticket
 from shard.access.budget import ENOUGH, Allowance, Intake
-from shard.access.client_frames import between_frames, only_text_frame, whole_text_frames
+from shard.access.client_frames import FRAGMENTS_MAX, Fragments, between_frames, whole_text_frames
 from shard.access.doors import Doors
+from shard.access.inlet import Inlet
 from shard.access.pacing import Share
 from shard.access.wsframe import text_frame
 from shard.clock import ServerClock
+from shard.players.occupants import Nobody
 from shard.players.reception import Reception
 from shard.players.session import AUTH_TIMEOUT_S, Session
+from shard.views.fanout import Offer
 from shared.messages import (
     Auth,
     ClientFault,
@@ -67,14 +71,11 @@ DEGRADED_EVERY_S = 10.0
 REFUSED_S = 2.0
 """How long a socket that is turned away has for its request."""
 
-FRAGMENTS_MAX = 64
-"""Fragments of one message; ours have none, and a flood of empty ones is an old attack."""
-
 PIECE_BYTES = 1024
 """The library's parser gets so much at a time: a hundred and seventy of the smallest frames, 2 ms."""
 
 # Why a connection does not go on: bits of ``_halt``. Plain integers, because the arithmetic of enum flags takes a
-# microsecond each time, and this runs for every move.
+# microsecond each time.
 _RING = 1
 """Its ring is full."""
 _AUTH = 2
@@ -89,8 +90,6 @@ _NO_MORE = _RING | _AUTH | _TURN
 class Connection(ServerConnection):
     """A WebSocket connection that feeds a session."""
 
-    # With thousands of sockets it is the processor's cache that counts: each has left it before its turn comes again.
-    # Slots lie side by side in the object; a dict as large as the library's costs two lines of the cache per look.
     __slots__ = (
         "_allowance",
         "_at_boundary",
@@ -99,12 +98,14 @@ class Connection(ServerConnection):
         "_degraded_s",
         "_doors",
         "_ending",
-        "_fragmented",
+        "_fed",
         "_fragments",
         "_halt",
         "_held",
+        "_inlet",
         "_intake",
-        "_mute",
+        "_lane",
+        "_meter",
         "_open",
         "_paid",
         "_pause",
@@ -115,8 +116,7 @@ class Connection(ServerConnection):
         "_share",
         "_skipped",
         "_timeout",
-        "_write",
-        "lane",
+        "offer",
         "session",
         "ticket",
     )
@@ -138,23 +138,25 @@ class Connection(ServerConnection):
         """What it is answered then, once its request is here: closing before that would reset the connection."""
         self._reception = reception
         self._clock = clock
-        self.lane: Lane | None = None
+        self._lane: Lane | None = None
+        self._inlet: Inlet | None = None
+        self._fed: Inlet | None = None
+        """To whom the transport hands its bytes; None: to us."""
         self._doors = doors
-        self._intake = Intake()
+        self._meter = -1
+        """Its number among the meters."""
+        self._intake: Intake
         self._allowance = Allowance()
         self._paid = False
         """The move that waits for room is within the allowance already."""
         self._share = Share(doors.passes)
         self._open = False
         """Between the handshake and the first sign of an end; kept so in ``send_data``."""
-        self._mute = True
-        """Not open, or more than UNSENT_BYTES_MAX is unsent: no snapshots."""
-        self._write: Callable[[bytes], None] = _nowhere
-        """The transport's ``write``."""
+        self.offer: Offer = self._refuse
+        """The transport's ``write``, unless it is not open, or more than UNSENT_BYTES_MAX is unsent: no snapshots."""
         self._at_boundary = False
         """The library's parser has nothing of an unfinished frame or message."""
-        self._fragments: list[bytes] = []
-        self._fragmented = False
+        self._fragments = Fragments()
         self._received_ms = 0.0
         """Server time at which the bytes at hand were received."""
         self._halt = 0
@@ -181,13 +183,14 @@ class Connection(ServerConnection):
             self._timeout = self.loop.call_later(REFUSED_S, self.transport.abort)
             return
         self.ticket = found
+        self._meter = self._doors.meters.claim()
+        self._intake = Intake(self._doors.meters, self._meter)
         super().connection_made(transport)
-        self._write = self.transport.write
 
     def opened(self) -> None:
         """The handshake is done: the time to authenticate begins."""
         self._open = self.protocol.state is State.OPEN
-        self._mute = self.paused or not self._open
+        self._mute(self.paused)
         self._timeout = self.loop.call_later(AUTH_TIMEOUT_S, self._reception.auth_timeout, self)
         self._go_on()
 
@@ -205,6 +208,7 @@ class Connection(ServerConnection):
                 self._timeout.cancel()
             return
         self._doors.leave(self.ticket)
+        self._doors.meters.give_back(self._meter)
         super().connection_lost(exc)
         self._shut()
         for timer in (self._timeout, self._pause):
@@ -213,6 +217,7 @@ class Connection(ServerConnection):
         self._held.clear()
         self._backlog.clear()
         self._reception.lost(self)
+        self.offer = Nobody().offer  # no reference to itself any more
 
     def eof_received(self) -> None:
         """The other end sends no more."""
@@ -229,23 +234,49 @@ class Connection(ServerConnection):
                 self.transport.close()
                 self._refusal = b""
             return
-        received_ms = self._received_ms = self._clock.now_ms()
-        if self._at_boundary and self._open and not self._halt:  # then nothing is held, nor in the backlog
-            payload = only_text_frame(data)
-            if payload is not None:  # nearly always: one move
-                if wait_s := self._intake.take(len(data), 1, received_ms / 1000.0):
-                    self._over(wait_s)
-                if self._open and not self._take(received_ms, payload):
-                    self._held.append((received_ms, payload))
-                    self._wait_for_room()
-                return
+        self._received_ms = self._clock.now_ms()
         self._count(len(data), 0)
-        self._backlog.append((received_ms, data))
+        self._backlog.append((self._received_ms, data))
         if self.request is None and not self._halt:
             self._stop(_TURN)  # a handshake: storms of them wait for their turn
             self._doors.pacer.add(self._turn)
         else:
             self._go_on()
+
+    @property
+    def lane(self) -> Lane | None:
+        """Where the samples of the player's car go; None: it has none that it may drive."""
+        return self._lane
+
+    @lane.setter
+    def lane(self, lane: Lane | None) -> None:
+        self._lane = lane
+        meters, now_ms = self._doors.meters, self._clock.now_ms
+        self._inlet = None if lane is None else Inlet(self, lane, meters, self._meter, now_ms)
+        self._steer()
+
+    def _steer(self) -> None:
+        """Whenever any of this may have changed: let the transport hand its bytes to the inlet, or again to us."""
+        inlet = self._inlet if self._open and self._at_boundary and not self._halt else None
+        if self._fed is not inlet and not self.transport.is_closing():
+            self._fed = inlet
+            self.transport.set_protocol(inlet or self)
+
+    def over(self, over_s: float) -> None:
+        """The inlet has counted more than the budget has."""
+        self._over(self._intake.over(over_s, self._clock.now_ms() / 1000.0))
+
+    def hand(self, received_ms: float, payload: bytes | bytearray) -> None:
+        """A message of the inlet."""
+        if self._open and not self._take(received_ms, payload):
+            self._held.append((received_ms, payload))
+            self._wait_for_room()
+
+    def put_off(self, received_ms: float, payload: bytes | bytearray) -> None:
+        """A ``move`` of the inlet that is within its rate and finds no room in the ring."""
+        self._paid = True
+        self._held.append((received_ms, payload))
+        self._wait_for_room()
 
     def _count(self, size_bytes: int, frames: int) -> None:
         """Charge the budget of bytes and frames."""
@@ -267,6 +298,7 @@ class Connection(ServerConnection):
         if not self._halt and not self.transport.is_closing():
             self.transport.pause_reading()
         self._halt |= why
+        self._steer()
 
     def _start(self, why: int) -> None:
         if self._halt & why:
@@ -299,6 +331,7 @@ class Connection(ServerConnection):
             elif self._backlog:
                 self._read_piece()
         if not self._halt and self._is_up():
+            self._steer()
             self.transport.resume_reading()
 
     def _is_up(self) -> bool:
@@ -321,7 +354,7 @@ class Connection(ServerConnection):
             self._stop(_TURN)
             self._doors.pacer.add(self._turn)
         super().data_received(data[:PIECE_BYTES])
-        self._at_boundary = self._open and not self._fragmented and between_frames(self.protocol)
+        self._at_boundary = self._open and not self._fragments and between_frames(self.protocol)
 
     def process_event(self, event: Event) -> None:
         """A frame that came by way of the library's parser, or the handshake."""
@@ -339,17 +372,10 @@ class Connection(ServerConnection):
     def _fragment(self, frame: Frame) -> None:
         if self._ending is not None:
             return
-        if frame.fin and not self._fragmented:
-            self._held.append((self._received_ms, bytes(frame.data)))
-            return
-        self._fragmented = not frame.fin
-        self._fragments.append(bytes(frame.data))
-        if len(self._fragments) > FRAGMENTS_MAX:
+        if len(self._fragments) == FRAGMENTS_MAX:
             self._fragments.clear()
             self.end(CloseCode.TOO_BIG, f"a message has at most {FRAGMENTS_MAX} fragments")
-        elif frame.fin:
-            whole = b"".join(self._fragments)
-            self._fragments.clear()
+        elif (whole := self._fragments.add(frame)) is not None:
             self._held.append((self._received_ms, whole))
 
     def _take(self, received_ms: float, data: bytes | bytearray) -> bool:
@@ -360,7 +386,7 @@ class Connection(ServerConnection):
             self._reception.malformed(self, fault)
             return True
         if type(message) is Move and self.lane is not None:
-            if not self._paid and not self._allowance.move(received_ms / 1000.0):
+            if not self._paid and not self._doors.meters.move(self._meter, received_ms / 1000.0):
                 return True
             fits = self.lane.write(received_ms, message.payload)
             self._paid = not fits
@@ -401,16 +427,17 @@ class Connection(ServerConnection):
     def _shut(self) -> None:
         """Neither read nor write messages from now on."""
         self._open = False
-        self._mute = True
+        self._steer()
+        self._mute(True)
 
-    def offer(self, frame: bytes) -> bool:
-        """Write a shared frame, unless more than UNSENT_BYTES_MAX is unsent (then the transport has paused us)."""
-        if self._mute:
-            self._skipped = True
-            return False
-        write = self._write  # in one step with the call, CPython would look for a method first
-        write(frame)
-        return True
+    def _mute(self, mute: bool) -> None:
+        self.offer = self._refuse if mute or not self._open else self.transport.write
+        self._reception.renewed(self)
+
+    def _refuse(self, frame: bytes) -> bool:
+        """In place of the transport's ``write``, which does not say anything."""
+        self._skipped = True
+        return False
 
     def has_room(self) -> bool:
         """Whether so little is unsent that chunks may be written; also when none ever will: ``offer`` says so."""
@@ -421,7 +448,7 @@ class Connection(ServerConnection):
     def deliver(self, frame: bytes) -> None:
         """Write a frame that must not be left out; a socket that has let too many of them pile up is cut off."""
         if self._open:
-            self._write(frame)
+            self.transport.write(frame)
             if self.paused and self.transport.get_write_buffer_size() > RELIABLE_BYTES_MAX:
                 self.abort()
 
@@ -437,13 +464,13 @@ class Connection(ServerConnection):
     def pause_writing(self) -> None:
         """More than UNSENT_BYTES_MAX is unsent."""
         super().pause_writing()
-        self._mute = True
+        self._mute(True)
         self._paused_s = self.loop.time()
 
     def resume_writing(self) -> None:
         """The other end reads again."""
         super().resume_writing()
-        self._mute = not self._open
+        self._mute(False)
         now_s = self.loop.time()
         if self._skipped and now_s - self._degraded_s >= DEGRADED_EVERY_S:
             self._degraded_s = now_s
@@ -468,8 +495,3 @@ class Connection(ServerConnection):
             self._halt &= _BUDGET | _TURN  # go on reading, or the other end's good-bye is not heard
             if not self._halt and self._is_up():
                 self.transport.resume_reading()
-
-
-def _nowhere(frame: bytes) -> None:
-    """Where frames go before there is a transport."""
-    raise AssertionError(f"{len(frame)} bytes for a connection that was never made")

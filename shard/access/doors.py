@@ -1,4 +1,4 @@
-"""What all connections of a shard share beside the game: who may come in, and fair turns of the event loop."""
+"""What all connections of a shard share beside the game: who may come in, fair turns of the event loop, meters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from shard.access.admission import Admission, Refusal, Ticket
+from shard.access.meters import Meters
 from shard.access.pacing import Pacer, Passes
 
 
@@ -24,6 +25,7 @@ class Doors:
         self.admission = admission
         self.pacer = Pacer(loop.call_soon, time.monotonic)
         self.passes = Passes(loop.call_soon)
+        self.meters = Meters()
         self._visitors: dict[Ticket, Visitor] = {}
 
     def arrive(self, visitor: Visitor, peer: str) -> Ticket | Refusal:

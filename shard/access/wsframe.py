@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-
-_FIN_TEXT = 0x81
 
 
 def text_frame(parts: Sequence[bytes]) -> bytes:
     """One frame whose payload is ``parts`` joined; they must be UTF-8."""
-    length = sum(map(len, parts))
+    payload = b"".join(parts)
+    length = len(payload)
     if length < 126:
-        header = struct.pack("!BB", _FIN_TEXT, length)
-    elif length < 65536:
-        header = struct.pack("!BBH", _FIN_TEXT, 126, length)
-    else:
-        header = struct.pack("!BBQ", _FIN_TEXT, 127, length)
-    return b"".join((header, *parts))
+        return b"\x81%c%b" % (length, payload)
+    if length < 65536:
+        return b"\x81\x7e%b%b" % (length.to_bytes(2), payload)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8), payload)

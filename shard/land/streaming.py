@@ -241,8 +241,9 @@ class Outlet(Protocol):
     def has_room(self) -> bool:
         """Whether chunks may be written now: little is unsent."""
 
-    def offer(self, frame: bytes) -> bool:
-        """Write frames; False: the connection is ending."""
+    @property
+    def offer(self) -> Callable[[bytes], bool | None]:
+        """Writes frames now; False: it does not, the connection is ending."""
 
 
 class Desk:
@@ -324,7 +325,7 @@ class Desk:
                 if stream.queue:
                     stream.in_line = True
                     self._line.append((outlet, stream))
-                if turn.frames and outlet.offer(turn.frames):
+                if turn.frames and outlet.offer(turn.frames) is not False:
                     self.chunks_sent += turn.chunks
                     self.bytes_sent += len(turn.frames)
                 turns += 1

@@ -20,6 +20,7 @@ from shard.access.bucket import Bucket
 from shard.access.budget import ENOUGH
 from shard.access.denylist import DenyList
 from shard.access.keys import NOT_READY, KeyStore
+from shard.access.meters import MOVES_PER_S
 from shard.access.pacing import Work
 from shard.access.wsframe import text_frame
 from shard.land.chunk_stock import Stock, stock_of
@@ -71,7 +72,6 @@ from shared.messages import (
     encode,
 )
 
-MOVES_PER_SECOND = 30
 TAKEOVERS_PER_MINUTE = 5
 """Of one player. Two devices that fight over a car would otherwise go on for ever."""
 RETRY_AFTER_ENOUGH_S = 10.0
@@ -155,6 +155,11 @@ class Reception:
         elif peer.session.state is not State.CLOSED:
             retry_ms = math.ceil(wait_s * 1000)
             self.do(peer, peer.session.refuse("rate_limited", f"wait {retry_ms} ms", re, retry_ms))
+
+    def renewed(self, peer: Peer) -> None:
+        """The connection has another ``offer`` now."""
+        if peer.lane is not None:
+            self.realm.fanout.refresh(peer.lane.slot)
 
     def auth_timeout(self, peer: Peer) -> None:
         """The time to authenticate is over."""
@@ -468,7 +473,7 @@ class Reception:
                 world=WorldInfo(world.preset, world.seed, world.size_m, CHUNK_M, world.hash),
                 zones=[(x0, z0, x1, z1) for x0, z0, x1, z1 in self.realm.zone_map.rects_m.tolist()],
                 limits=Limits(
-                    MOVES_PER_SECOND, MESSAGE_BYTES_MAX, CHUNKS_MAX, math.floor(self.desk.terms.per_s), REACH_CHUNKS
+                    round(MOVES_PER_S), MESSAGE_BYTES_MAX, CHUNKS_MAX, math.floor(self.desk.terms.per_s), REACH_CHUNKS
                 ),
             ),
             re=re,

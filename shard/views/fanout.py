@@ -12,9 +12,9 @@ and who goes is told at once, whatever the period.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import orjson
@@ -28,15 +28,23 @@ from shared.player_state import F64, I32
 NOTHING = -1
 """Home of a watcher that has been shown nothing, or must forget it: its next frame carries ``reset``."""
 
-_END = b"]}"
-"""Ends a cell; the pieces of CellNews are without it, and ``]},`` joins them."""
+_CLOSE = b"]},"
+"""Ends a piece."""
+
+Offer: TypeAlias = Callable[[bytes], bool | None]
+"""Writes one frame now; False: refuses it because too much is unsent. A snapshot is replaceable, so none is queued."""
+
+
+Group: TypeAlias = dict[int, Offer]
+"""Watchers by slot, each with what its socket offers."""
 
 
 class Socket(Protocol):
     """Where a watcher's frames go."""
 
-    def offer(self, frame: bytes) -> bool:
-        """Write one frame now, or refuse it because too much is unsent: a snapshot is replaceable, none is queued."""
+    @property
+    def offer(self) -> Offer:
+        """As of now. The fan-out keeps it: one look less for every frame. ``Fanout.refresh`` when it is another."""
 
 
 def phase(cell: int) -> int:
@@ -55,7 +63,7 @@ class _Page(NamedTuple):
 
 @dataclass(slots=True)
 class CellNews:
-    """All that the zones have to show at one tick, by cell id: pieces of JSON up to each cell's last row."""
+    """All that the zones have to show at one tick, by cell id: pieces of JSON, entries of ``cells`` with a comma."""
 
     at_rates: bool = True
     """False: every cell is told in every tick, so ``second`` and ``fourth`` are not needed."""
@@ -86,13 +94,13 @@ class CellNews:
                 if flags:
                     every[cell] = _news(payload, entry, one)
                 elif one > rows_at:
-                    every[cell] = payload[head_at:one]
+                    every[cell] = payload[head_at:one] + _CLOSE
         for entry in page.entries if self.at_rates or not fresh else ():
             cell, members, flags, _, _, head_at, rows_at, came, one, two, four, _ = entry
             shown[cell] = place, entry
             if not fresh:
                 if members:
-                    every[cell] = second[cell] = fourth[cell] = b'{"c":%d,"late":%d,"at":[' % (cell, late_ticks)
+                    every[cell] = second[cell] = fourth[cell] = b'{"c":%d,"late":%d,"at":[]},' % (cell, late_ticks)
                 continue
             if flags:
                 due = turn + phase(cell)
@@ -104,12 +112,12 @@ class CellNews:
                 continue
             due = turn + phase(cell)
             if one > rows_at:
-                every[cell] = payload[head_at:one]
+                every[cell] = payload[head_at:one] + _CLOSE
             if not due & 1:
                 if two > rows_at:
-                    second[cell] = payload[head_at:two]
+                    second[cell] = payload[head_at:two] + _CLOSE
                 if not due & 3:
-                    fourth[cell] = payload[head_at:four]
+                    fourth[cell] = payload[head_at:four] + _CLOSE
         if fresh and (late_ticks or elsewhere):
             for pieces in (every, second, fourth):
                 for entry in page.entries:
@@ -138,7 +146,7 @@ class CellNews:
                 return None
             piece = _news(page.payload, entry, four)
         else:  # who came or went at its last tick was told then
-            piece = b'{"c":%d,"at":[' % cell + page.payload[rows_at:four]
+            piece = b'{"c":%d,"at":[%b]},' % (cell, page.payload[rows_at:four])
         return _marked(_without(piece, page.elsewhere), page.late_ticks)
 
     def news(self, cell: int, period: int) -> bytes | None:
@@ -148,12 +156,12 @@ class CellNews:
 
 def _news(payload: bytes, entry: CellEntry, end: int) -> bytes:
     """What is told to those who know the cell, rows up to ``end``."""
-    return _full_form(payload, entry) if entry[2] & FULL else payload[entry[5] : end]
+    return _full_form(payload, entry) if entry[2] & FULL else payload[entry[5] : end] + _CLOSE
 
 
 def _full_form(payload: bytes, entry: CellEntry) -> bytes:
     cell, _, _, who_at, who_end, _, rows_at, _, _, _, _, rows_end = entry
-    return full_form(cell, payload[who_at:who_end], payload[rows_at:rows_end])
+    return full_form(cell, payload[who_at:who_end], payload[rows_at:rows_end]) + _CLOSE
 
 
 def _marked(piece: bytes, late_ticks: int) -> bytes:
@@ -164,11 +172,11 @@ def _without(piece: bytes, slots: Collection[int]) -> bytes:
     """A cell that lists none of ``slots``. Parses JSON: for the rare tick in which a zone is late with releases."""
     if not slots:
         return piece
-    parsed = orjson.loads(piece + _END)
+    parsed = orjson.loads(piece[:-1])
     rows = [row for row in parsed.pop("at") if row[0] not in slots]
     if "who" in parsed:
         parsed["who"] = [who for who in parsed["who"] if who[0] not in slots]
-    return orjson.dumps({**parsed, "at": rows})[: -len(_END)]
+    return orjson.dumps({**parsed, "at": rows}) + b","
 
 
 class Fanout:
@@ -178,10 +186,14 @@ class Fanout:
         self.watching = watching
         self._home = np.full(slots, NOTHING, np.int32)
         """(slots,) the home of the Watch that a watcher has been shown."""
-        self._groups: dict[Watch, dict[int, Socket]] = {BLANK: {}}
-        """Watchers' slots and sockets by the Watch that they have been shown."""
+        self._groups: dict[Watch, Group] = {BLANK: {}}
+        """Watchers by the Watch that they have been shown."""
         self._watch_of: dict[int, Watch] = {}
         """Home to the Watch of those who have it: all of one home have been shown the same."""
+        self._sockets: dict[int, Socket] = {}
+        """Slot to socket of all watchers."""
+        self._renewed: set[int] = set()
+        """Slots whose socket has another ``offer`` than the one that is kept."""
         self._slots: NDArray[np.intp] = np.empty(0, np.intp)
         self._stale = False
         self.joins = 0
@@ -196,23 +208,29 @@ class Fanout:
     def watch(self, slot: int, socket: Socket) -> None:
         """Begin to show the world around ``slot`` to ``socket``, with a reset."""
         self.unwatch(slot)
-        self._groups[BLANK][slot] = socket
+        self._sockets[slot] = socket
+        self._groups[BLANK][slot] = socket.offer
         self.refused[slot] = 0
         self._stale = True
 
     def unwatch(self, slot: int) -> None:
         """Stop. Harmless when nobody watches as ``slot``."""
-        self._groups[self._shown(int(self._home[slot]))].pop(slot, None)
+        self._groups[self.shown(slot)].pop(slot, None)
+        self._sockets.pop(slot, None)
         self._home[slot] = NOTHING
         self._stale = True
+
+    def refresh(self, slot: int) -> None:
+        """The socket that watches as ``slot`` has another ``offer`` now. Harmless when none does."""
+        self._renewed.add(slot)
 
     def shown(self, slot: int) -> Watch:
         """What the client of a slot has been shown; BLANK for one that has been shown nothing."""
         return self._shown(int(self._home[slot]))
 
     @property
-    def groups(self) -> dict[Watch, dict[int, Socket]]:
-        """Watchers' slots and sockets by what they have been shown. Not to be changed."""
+    def groups(self) -> Mapping[Watch, Collection[int]]:
+        """Watchers' slots by what they have been shown."""
         return self._groups
 
     def _shown(self, home: int) -> Watch:
@@ -225,25 +243,31 @@ class Fanout:
         metres, needed only when ``watching.split``. The zones' cells have been learnt by ``watching``.
         """
         head = b'{"type":"snapshot","payload":{"tick":%d,"t":%b,"cells":[' % (tick, orjson.dumps(round(t_ms, 3)))
+        frames: list[tuple[bytes, Watch, Group]] = []
+        self._take_offers()
         movers = self._take_movers(roots, pos)
+        version, turn = self.watching.version, self.watching.turn
         for watch, group in list(self._groups.items()):
             if watch is BLANK or not group:
                 continue
-            now = self.watching.watch(watch.home)
-            if now is watch:
-                if found := _news_of(watch, cells):
-                    self._deliver(_frame(head, found, watch.tail), watch, group, tick)
+            stands = watch.valid_version == version and turn < watch.valid_before
+            if stands or (now := self.watching.watch(watch.home)) is watch:
+                if news := _news_of(watch, cells):
+                    frames.append((_frame(head, news, watch.tail), watch, group))
             else:
                 del self._groups[watch]
+                assert now not in self._groups, f"two groups live in {now.home}"
                 self._groups[now] = group
                 self._watch_of[now.home] = now
                 if frame := _passage(head, watch, now, cells):
-                    self._deliver(frame, now, group, tick)
+                    frames.append((frame, now, group))
         for (seen, home), group in movers.items():
             now = self._enter(home)
             if frame := _passage(head, seen, now, cells):
-                self._deliver(frame, now, group, tick)
-            self._regroup(now, group)
+                frames.append((frame, now, group))
+        self._write(frames, tick)
+        for (_, home), group in movers.items():
+            self._regroup(self._watch_of[home], group)
         for watch in [watch for watch, group in self._groups.items() if not group and watch is not BLANK]:
             del self._groups[watch]
             if self._watch_of[watch.home] is watch:
@@ -252,7 +276,7 @@ class Fanout:
     def tell(self, cell: int, frame: bytes) -> int:
         """Offer a frame to everybody who is shown ``cell``; returns how many sockets took it."""
         groups = [group for watch, group in self._groups.items() if cell in watch.periods]
-        return sum(socket.offer(frame) for group in groups for socket in group.values())
+        return sum(self._sockets[slot].offer(frame) is not False for group in groups for slot in group)
 
     def _enter(self, home: int) -> Watch:
         """The Watch of those whose home this is now. Groups that were there have been brought up to it."""
@@ -261,7 +285,12 @@ class Fanout:
         self._groups.setdefault(watch, {})
         return watch
 
-    def _take_movers(self, roots: I32, pos: F64 | None) -> dict[tuple[Watch, int], dict[int, Socket]]:
+    def _take_offers(self) -> None:
+        for slot in self._renewed & self._sockets.keys():
+            self._groups[self.shown(slot)][slot] = self._sockets[slot].offer
+        self._renewed.clear()
+
+    def _take_movers(self, roots: I32, pos: F64 | None) -> dict[tuple[Watch, int], Group]:
         """Take those whose home is not what they have been shown out of their groups; by (shown, home)."""
         if self._stale:
             self._slots = np.array([slot for group in self._groups.values() for slot in group], np.intp)
@@ -271,7 +300,7 @@ class Fanout:
             assert pos is not None, "a home is more than a square now: say where everybody stands"
             now = self.watching.homes(now, pos[self._slots], seen)
         moved = (now != seen) & (roots[self._slots] != NOTHING)
-        movers: dict[tuple[Watch, int], dict[int, Socket]] = {}
+        movers: dict[tuple[Watch, int], Group] = {}
         for slot, before, home in zip(
             self._slots[moved].tolist(), seen[moved].tolist(), now[moved].tolist(), strict=True
         ):
@@ -279,31 +308,37 @@ class Fanout:
             movers.setdefault((watch, home), {})[slot] = self._groups[watch].pop(slot)
         return movers
 
-    def _deliver(self, frame: bytes, watch: Watch, group: dict[int, Socket], tick: int) -> None:
-        """Offer one frame to a whole group; who refuses it has been shown nothing from now on."""
-        self.joins += 1
-        watch.sent_tick = tick
-        refused = {slot: socket for slot, socket in group.items() if not socket.offer(frame)}
-        self.writes += len(group) - len(refused)
-        if refused:
-            self.skipped += len(refused)
-            self.refused[list(refused)] += np.uint32(1)
-            for slot in refused:
-                del group[slot]
-            self._regroup(BLANK, refused)
+    def _write(self, frames: list[tuple[bytes, Watch, Group]], tick: int) -> None:
+        """Offer each frame to its whole group; who refuses it has been shown nothing from now on.
 
-    def _regroup(self, watch: Watch, group: dict[int, Socket]) -> None:
+        All frames are made before the first is written: the kernel takes most of the time of a write and leaves
+        nothing of ours in the processor's cache.
+        """
+        for frame, watch, group in frames:
+            taken = [offer(frame) for offer in group.values()]
+            watch.sent_tick = tick
+            self.joins += 1
+            self.writes += len(taken)
+            if False in taken:
+                refused = [slot for slot, took in zip(group, taken, strict=True) if took is False]
+                self.writes -= len(refused)
+                self.skipped += len(refused)
+                self.refused[refused] += np.uint32(1)
+                self._regroup(BLANK, {slot: group.pop(slot) for slot in refused})
+
+    def _regroup(self, watch: Watch, group: Group) -> None:
         self._groups[watch].update(group)
         self._home[list(group)] = watch.home
 
 
-def _news_of(watch: Watch, cells: CellNews) -> list[bytes]:
+def _news_of(watch: Watch, cells: CellNews) -> bytes:
     """What is new in the cells of a Watch, for those who know them."""
-    return [
-        *filter(None, map(cells.every.get, watch.near)),
-        *filter(None, map(cells.second.get, watch.middle)),
-        *filter(None, map(cells.fourth.get, watch.far)),
-    ]
+    news = b"".join(filter(None, map(cells.every.get, watch.near)))
+    if watch.middle:
+        news += b"".join(filter(None, map(cells.second.get, watch.middle)))
+    if watch.far:
+        news += b"".join(filter(None, map(cells.fourth.get, watch.far)))
+    return news
 
 
 def _passage(head: bytes, seen: Watch, now: Watch, cells: CellNews) -> bytes:
@@ -326,8 +361,8 @@ def _passage(head: bytes, seen: Watch, now: Watch, cells: CellNews) -> bytes:
         tail = b',"reset":true' + tail
     if dropped:
         tail = b',"drop":' + orjson.dumps(dropped) + tail
-    return _frame(head, found, b"]" + tail)
+    return _frame(head, b"".join(found), b"]" + tail)
 
 
-def _frame(head: bytes, found: list[bytes], tail: bytes) -> bytes:
-    return text_frame([head, b"]},".join(found), _END if found else b"", tail])
+def _frame(head: bytes, pieces: bytes, tail: bytes) -> bytes:
+    return text_frame([head, pieces[:-1], tail])

@@ -13,11 +13,12 @@ from unittest import mock
 import pytest
 from websockets.frames import Frame, Opcode
 
-from shard.access.budget import Allowance
 from shard.access.connection import Connection
+from shard.access.inlet import Inlet
+from shard.access.meters import Meters
 from shard.access.pacing import FRAMES_PER_PASS
 from shared.constants import RING_PENDING_MAX
-from shared.messages import Error, Presence, Snapshot, decode_server
+from shared.messages import Error, Leave, Ping, PingPayload, Pong, Presence, Snapshot, decode_server, encode
 from tests.socket_shard import SocketClient, SocketShard
 from tests.stepper import payload_of
 
@@ -74,6 +75,56 @@ def test_a_move_is_in_the_ring_when_the_socket_callback_returns_and_wakes_nobody
                 read_socket(loop, connection)
                 assert shard.memory.ring.pending(slot) == number + 1
                 assert loop.put_off == put_off
+
+    run(test)
+
+
+def test_only_while_nothing_else_is_to_be_done_the_socket_feeds_the_inlet() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+
+            def fed() -> type:
+                return type(transport.get_protocol())
+
+            await client.authenticate(0)
+            peer = shard.reception.guests[client.player].peer
+            assert isinstance(peer, Connection)
+            transport = peer.transport
+            assert fed() is Connection, "in the lobby"
+            await client.enter(shard)
+            assert fed() is Inlet
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            whole = masked(client.move(100.0, 100.0))
+            raw.send(whole[:20])
+            await asyncio.sleep(0.01)
+            assert fed() is Connection, "amid a frame"
+            raw.send(whole[20:])
+            await asyncio.sleep(0.01)
+            assert fed() is Inlet
+            await client.socket.send([client.move(101.0, 100.0)[:30].decode(), "x"])
+            await asyncio.sleep(0.01)
+            assert fed() is Inlet, "a fragmented message is over, whatever it said"
+            await client.send(Leave())
+            await asyncio.sleep(0.01)
+            assert fed() is Connection, "in the lobby again"
+
+    run(test)
+
+
+def test_the_inlet_passes_on_what_is_no_move() -> None:
+    async def test(_: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            await client.enter(shard)
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            raw.send(masked(encode(Ping(PingPayload(5.0)))))
+            while not isinstance(message := await client.receive(), Pong):
+                pass
+            assert message.payload.t == 5.0
+            raw.send(masked(b"{"))
+            while not isinstance(fault := await client.receive(), Error):
+                pass
+            assert fault.payload.code == "malformed"
 
     run(test)
 
@@ -150,7 +201,7 @@ def test_a_full_ring_stops_the_reading_and_loses_nothing() -> None:
             await client.authenticate(0)
             placed = await client.enter(shard)
             slot, sent = placed.payload.slot, RING_PENDING_MAX + 40
-            stack.enter_context(mock.patch.object(Allowance, "move", return_value=True))  # thinning is another matter
+            stack.enter_context(mock.patch.object(Meters, "move", return_value=True))  # thinning is another matter
             for _number in range(sent):
                 await client.socket.send(client.move(100.0, 100.0), text=True)
             for _turn in range(20):
@@ -206,7 +257,7 @@ def test_a_snapshot_is_one_write_per_socket_and_one_join_per_group() -> None:
             for client in clients:
                 connection = server_side(shard, client)
                 connection.transport = counting = CountingTransport(connection.transport)  # type: ignore[assignment]
-                connection._write = counting.write
+                connection._mute(False)
                 transports.append(counting)
             for tick in range(3):
                 joins = shard.realm.fanout.joins

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_a_player_drives_over_tls(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
                 shard.tick()
                 assert shard.memory.table.committed("seq")[shard.body(client.player).slot] == 5
+
+    asyncio.run(asyncio.wait_for(main(), 20.0))
+
+
+def test_who_does_not_speak_tls_leaves_nothing_behind(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+
+    async def main() -> None:
+        async with SocketShard.open(flags=["--tls-cert", str(certificate), "--tls-key", str(key)]) as shard:
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", shard.port)
+                writer.write(b"GET /ws HTTP/1.1\r\nHost: here\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
+            await asyncio.sleep(0.05)
+            assert shard.doors.meters.claim() == 0, "no number of a connection that never was"
 
     asyncio.run(asyncio.wait_for(main(), 20.0))
 

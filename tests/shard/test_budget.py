@@ -5,18 +5,17 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shard.access.bucket import Bucket
 from shard.access.budget import (
     CALM_S,
     CLASS_OF,
     ENOUGH,
-    INTAKE_BURST_S,
-    INTAKE_BYTES_PER_S,
-    INTAKE_FRAMES_PER_S,
     OVER_MAX_S,
     PAUSE_MAX_S,
     RATES,
@@ -24,6 +23,7 @@ from shard.access.budget import (
     Class,
     Intake,
 )
+from shard.access.meters import INTAKE_BURST_S, INTAKE_BYTES_PER_S, INTAKE_FRAMES_PER_S, Meters
 from shared.messages import (
     CLIENT_MESSAGES,
     Auth,
@@ -45,17 +45,29 @@ MOVE_BYTES = 6 + len(encode(Move(MOVE)))
 START_S = 1e6 / 3
 
 
+def intake_of_one() -> Intake:
+    """Of the only connection."""
+    meters = Meters()
+    return Intake(meters, meters.claim())
+
+
+def mover() -> Callable[[float], bool]:
+    """Asks the meters for the moves of the only connection."""
+    meters = Meters()
+    return partial(meters.move, meters.claim())
+
+
 # --- before decoding -----------------------------------------------------------------------------------------------
 
 
 def test_a_client_at_full_rate_for_an_hour_never_waits() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     for number in range(30 * 3600):
         assert intake.take(MOVE_BYTES, 1, START_S + number / 30.0) == 0.0
 
 
 def test_the_largest_token_and_the_first_requests_never_wait() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     token_bytes = len(encode(Auth(AuthPayload("x" * 15000))))
     assert intake.take(token_bytes, 1, START_S) == 0.0
     for _ in range(20):
@@ -65,7 +77,7 @@ def test_the_largest_token_and_the_first_requests_never_wait() -> None:
 @pytest.mark.parametrize("stall_s", [1, 3, 10, 15])
 @pytest.mark.parametrize("hz", [20, 30])
 def test_what_a_stall_held_back_may_come_at_once(stall_s: int, hz: int) -> None:
-    intake = Intake()
+    intake = intake_of_one()
     for number in range(hz * stall_s):
         assert intake.take(MOVE_BYTES, 1, START_S + stall_s) == 0.0, number
     for number in range(hz * 30):
@@ -74,14 +86,14 @@ def test_what_a_stall_held_back_may_come_at_once(stall_s: int, hz: int) -> None:
 
 def test_stalls_again_and_again_are_honest() -> None:
     """Five seconds of nothing and everything at once, for ten minutes, at the highest rate there is."""
-    intake = Intake()
+    intake = intake_of_one()
     for round_ in range(120):
         for _ in range(150):
             assert intake.take(MOVE_BYTES, 1, START_S + 5.0 * round_) == 0.0
 
 
 def test_over_the_budget_in_bytes() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     burst = int(INTAKE_BURST_S * INTAKE_BYTES_PER_S)
     assert intake.take(burst, 0, START_S) == 0.0
     assert intake.take(INTAKE_BYTES_PER_S // 2, 0, START_S) == pytest.approx(0.5)
@@ -90,13 +102,13 @@ def test_over_the_budget_in_bytes() -> None:
 
 
 def test_over_the_budget_in_frames() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     assert intake.take(0, int(INTAKE_BURST_S * INTAKE_FRAMES_PER_S), START_S) == 0.0
     assert intake.take(6, 30, START_S) == pytest.approx(0.5)
 
 
 def test_a_pause_is_short_enough_for_pongs() -> None:
-    assert Intake().take(10_000_000, 0, START_S) == PAUSE_MAX_S
+    assert intake_of_one().take(10_000_000, 0, START_S) == PAUSE_MAX_S
 
 
 def flood(intake: Intake, chunk: Callable[[], tuple[int, int]], start_s: float, length_s: float) -> tuple[float, int]:
@@ -123,13 +135,13 @@ def flood(intake: Intake, chunk: Callable[[], tuple[int, int]], start_s: float, 
     ],
 )
 def test_a_flood_is_cut_off_after_five_seconds_and_little_of_it_is_read(chunk: tuple[int, int]) -> None:
-    after_s, read = flood(Intake(), lambda: chunk, START_S, 60.0)
+    after_s, read = flood(intake_of_one(), lambda: chunk, START_S, 60.0)
     assert OVER_MAX_S <= after_s <= INTAKE_BURST_S + OVER_MAX_S + PAUSE_MAX_S
     assert read <= 2 * INTAKE_BURST_S * INTAKE_BYTES_PER_S + 8 * chunk[0]
 
 
 def test_a_flood_with_short_breaths_is_one_flood() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     now_s = START_S
     said = []
     for _ in range(40):
@@ -140,7 +152,7 @@ def test_a_flood_with_short_breaths_is_one_flood() -> None:
 
 
 def test_overruns_far_apart_are_forgiven() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     burst = int(INTAKE_BURST_S * INTAKE_BYTES_PER_S)
     for round_ in range(20):
         now_s = START_S + round_ * (INTAKE_BURST_S + 1.0)
@@ -149,7 +161,7 @@ def test_overruns_far_apart_are_forgiven() -> None:
 
 
 def test_silence_after_an_overrun_earns_no_verdict() -> None:
-    intake = Intake()
+    intake = intake_of_one()
     intake.take(int((INTAKE_BURST_S + 1.0) * INTAKE_BYTES_PER_S), 0, START_S)
     assert intake.take(MOVE_BYTES, 1, START_S + 3600.0) == 0.0
 
@@ -159,7 +171,7 @@ def test_silence_after_an_overrun_earns_no_verdict() -> None:
 )
 def test_reading_as_told_never_exceeds_the_budget(chunks: list[tuple[int, int, float]]) -> None:
     """Whatever comes: between two reads passes enough time that the rate holds, one chunk and the burst aside."""
-    intake = Intake()
+    intake = intake_of_one()
     now_s, total, largest = START_S, 0, 0
     for size, frames, gap_s in chunks:
         wait_s = intake.take(size, frames, now_s)
@@ -175,7 +187,7 @@ def test_reading_as_told_never_exceeds_the_budget(chunks: list[tuple[int, int, f
 
 def test_counting_leaves_nothing_behind() -> None:
     """It runs for every chunk of every connection: the garbage collector must not hear of it."""
-    intake, allowance = Intake(), Allowance()
+    intake, allowance, move = intake_of_one(), Allowance(), mover()
     sizes = sys.getsizeof(intake), sys.getsizeof(allowance)
     gc.collect()
     gc.disable()
@@ -183,7 +195,7 @@ def test_counting_leaves_nothing_behind() -> None:
         before = gc.get_count()[0]
         for number in range(10_000):
             intake.take(150, 1, START_S + number / 30.0)
-            allowance.move(START_S + number / 30.0)
+            move(START_S + number / 30.0)
         assert gc.get_count()[0] - before < 50
     finally:
         gc.enable()
@@ -207,16 +219,40 @@ def test_every_message_has_its_class_and_its_rate() -> None:
 
 
 def test_moves_are_thinned_without_end_and_without_a_word() -> None:
-    allowance = Allowance()
-    taken = sum(allowance.move(START_S + number / 60.0) for number in range(60 * 60))
-    assert taken == pytest.approx(60 + 30 * 60, abs=2)
-    assert allowance.thinned == 3600 - taken
+    move = mover()
+    assert sum(move(START_S + number / 60.0) for number in range(60 * 60)) == pytest.approx(60 + 30 * 60, abs=2)
 
 
 def test_a_client_at_its_rate_is_never_thinned() -> None:
-    allowance = Allowance()
-    assert all(allowance.move(START_S + number / 30.0) for number in range(30 * 600))
-    assert all(allowance.move(START_S + 700.0) for _ in range(60)), "and two seconds of a stall come at once"
+    move = mover()
+    assert all(move(START_S + number / 30.0) for number in range(30 * 600))
+    assert all(move(START_S + 700.0) for _ in range(60)), "and two seconds of a stall come at once"
+
+
+@given(st.lists(st.floats(0.0, 0.2), max_size=300))
+def test_the_meters_thin_as_a_bucket_does(gaps_s: list[float]) -> None:
+    bucket, move, now_s = Bucket(*RATES["move"]), mover(), START_S
+    for gap_s in gaps_s:
+        now_s += gap_s
+        assert move(now_s) == (bucket.take(now_s) == 0.0)
+
+
+def test_a_number_that_is_given_back_begins_anew_and_the_others_go_on() -> None:
+    meters = Meters()
+    first, second = meters.claim(), meters.claim()
+    for number in (first, second):
+        while meters.move(number, START_S):
+            assert meters.read(number, 1000, 5, START_S) <= 0.0
+    meters.give_back(first)
+    again, third = meters.claim(), meters.claim()
+    assert again == first
+    assert len({again, second, third}) == 3
+    assert meters.move(again, START_S)
+    assert meters.move(third, START_S)
+    assert not meters.move(second, START_S)
+    burst_frames = int(INTAKE_BURST_S * INTAKE_FRAMES_PER_S)
+    assert meters.read(again, 0, burst_frames, START_S) <= 0.0
+    assert meters.read(second, 0, burst_frames, START_S) > 0.0
 
 
 @pytest.mark.parametrize(("message", "kind"), [(Enter, "control"), (Auth, "auth"), (Ping, "ping"), (Signal, "signal")])
@@ -236,7 +272,6 @@ def test_classes_do_not_eat_each_others_budget_and_control_is_one_class() -> Non
         assert allowance.take(control[number % 3], START_S) == 0.0
     assert allowance.take(Who, START_S) > 0.0
     assert allowance.take(Ping, START_S) == 0.0
-    assert allowance.move(START_S)
 
 
 def test_who_goes_on_regardless_is_cut_off() -> None:

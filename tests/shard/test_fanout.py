@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shard.views import watching as watching_module
 from shard.views.fanout import NOTHING, CellNews, Fanout
-from shard.views.watching import Watching
+from shard.views.watching import RECOUNT_TICKS, Watching
 from shared.cells import CellPage, EncodedCell
 from shared.constants import CELL_M
 from shared.messages import Snapshot, SnapshotPayload, decode_server
@@ -250,6 +251,26 @@ def test_who_refused_while_moving_starts_anew_where_it_is(hall: Hall) -> None:
     socket.ready = True
     hall.publish(told(encoded(0), encoded(15)))
     assert (socket.last().reset, names(socket.last()), socket.last().drop) == (True, [15], [])
+
+
+def test_two_who_came_to_one_home_before_and_after_all_watches_were_forgotten_are_one_group(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching_module, "WATCHES_MAX", 2)
+    hall.fanout = Fanout(SLOTS, Watching(SIDE, CELL_M, 100))
+    first, second, _ = hall.watch(0, 5), hall.watch(1, 0), hall.watch(2, 15)
+    for _ in range(RECOUNT_TICKS + 1):
+        hall.fanout.watching.tick()
+        hall.publish(told(encoded(5)))
+    hall.homes[1] = 5
+    hall.publish(told(encoded(5)))
+    assert hall.publish(told(encoded(5))) == 1, "for both: the third is too far away"
+    assert first.frames[-1] is second.frames[-1]
+    hall.fanout.unwatch(0)
+    hall.homes[0] = NOTHING
+    counts = len(first.frames), len(second.frames)
+    hall.publish(told(encoded(5)))
+    assert (len(first.frames), len(second.frames)) == (counts[0], counts[1] + 1)
 
 
 def test_who_does_not_watch_any_more_gets_nothing(hall: Hall) -> None:
