@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipc.block import Block
 
@@ -27,26 +28,23 @@ class GatewayTable:
         self.record["row_budget"] = row_budget
 
     def begin(self, tick: int, halves: Sequence[int], committed: Sequence[int]) -> None:
-        """Begin anew: nobody watches until ``group`` says so. ``halves`` and ``committed`` are of all zones."""
+        """Begin anew: nobody watches until ``watchers`` says so. ``halves`` and ``committed`` are of all zones."""
         self.record["tick"] = tick
         self.record["half"] = halves
         self.record["committed"] = committed
         self.record["watching"] = 0
 
-    def group(
-        self, slots: list[int], home: int, cells: tuple[int, int, int], rows: int, tier: int, sent_tick: int | None
-    ) -> None:
-        """Write the rows of all who have been shown the same. ``sent_tick`` None: leave it as it is."""
+    def watchers(self, slots: NDArray[np.intp], watches: NDArray[np.int64], sockets: NDArray[np.int64]) -> None:
+        """Write how each of ``slots`` (N,) stands.
+
+        ``watches`` (N, 7): home, cells told in every, in every second and in every fourth tick, rows in view, tier,
+        tick of the last frame; a tick below 0 leaves it as it is. ``sockets`` (N, 2): frames refused, bytes unsent.
+        """
         record = self.record
         record["watching"][slots] = 1
-        record["home"][slots] = home
-        record["near"][slots], record["middle"][slots], record["far"][slots] = cells
-        record["rows"][slots] = rows
-        record["tier"][slots] = tier
-        if sent_tick is not None:
-            record["sent_tick"][slots] = sent_tick
-
-    def sockets(self, slots: list[int], refused: list[int], unsent_bytes: list[int]) -> None:
-        """Write what is known of each socket."""
-        self.record["refused"][slots] = refused
-        self.record["unsent_bytes"][slots] = np.minimum(unsent_bytes, 0xFFFFFFFF)
+        for name, column in zip(("home", "near", "middle", "far", "rows", "tier"), watches[:, :6].T, strict=True):
+            record[name][slots] = column
+        sent = watches[:, 6] >= 0
+        record["sent_tick"][slots[sent]] = watches[sent, 6]
+        record["refused"][slots] = sockets[:, 0]
+        record["unsent_bytes"][slots] = np.minimum(sockets[:, 1], 0xFFFFFFFF)

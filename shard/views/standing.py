@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from shard.realm import Realm
-from shard.views.watching import BLANK
+from shard.views.watching import BLANK, Watch
 
 
 def write_standing(realm: Realm, unsent_bytes: Callable[[int], int]) -> None:
@@ -14,10 +16,21 @@ def write_standing(realm: Realm, unsent_bytes: Callable[[int], int]) -> None:
     watching = fanout.watching
     table.settings(realm.world.size_m, watching.view_radius_m, watching.row_budget)
     table.begin(realm.tick, [desk.half for desk in desks], [desk.committed for desk in desks])
-    for watch, group in fanout.groups.items():
-        slots = list(group)
-        if slots:
-            cells = len(watch.near), len(watch.middle), len(watch.far)
-            sent_tick = None if watch is BLANK else watch.sent_tick  # who was cut off: as it was when it was not
-            table.group(slots, watch.home, cells, watch.rows, watch.tier, sent_tick)
-            table.sockets(slots, fanout.refused[slots].tolist(), [unsent_bytes(slot) for slot in slots])
+    groups = [(watch, group) for watch, group in fanout.groups.items() if group]
+    slots = np.array([slot for _, group in groups for slot in group], np.intp)
+    watches = [
+        (watch.home, len(watch.near), len(watch.middle), len(watch.far), watch.rows, watch.tier, _sent_tick(watch))
+        for watch, _ in groups
+    ]
+    members = [len(group) for _, group in groups]
+    unsent = [unsent_bytes(slot) for slot in slots.tolist()]
+    table.watchers(
+        slots,
+        np.array(watches, np.int64).reshape(-1, 7).repeat(members, axis=0),
+        np.column_stack((fanout.refused[slots].astype(np.int64), np.array(unsent, np.int64))),
+    )
+
+
+def _sent_tick(watch: Watch) -> int:
+    """-1: nothing. Who was cut off stands as it did when it was not."""
+    return -1 if watch is BLANK else watch.sent_tick
