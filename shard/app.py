@@ -38,6 +38,7 @@ from shard.state.state_dir import StateDir, StateDirFault
 from shard.systemd import Notifier
 from shard.views.watching import Watching
 from shared.constants import CELL_M
+from shared.heap import keep_memory
 from shared.world.land import Land, land_of
 from shared.world.survey import survey
 from shared.world.zone_map import ZoneMap
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 def run(config: Config, keys: KeyStore, receipts: SigningKey | None = None) -> int:
     """Run the shard until SIGTERM or Ctrl-C; returns the exit code. Raises StartFault when it cannot start."""
     setproctitle("shard: main")
+    keep_memory()
     if stale := remove_stale():
         log.warning("removed what a dead shard left", extra={"blocks": len(stale)})
     with ExitStack() as stack:

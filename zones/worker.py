@@ -26,6 +26,7 @@ from ipc.input_ring import InputReader
 from ipc.pipe import PipeClosed, PipeEnd
 from ipc.world_table import ZoneTable
 from shared.garbage import Garbage
+from shared.heap import keep_memory
 from shared.thresholds import DEFAULT, Mode, Thresholds
 from shared.vehicles import VehicleClass
 from shared.world.zone_map import ZoneMap
@@ -137,6 +138,7 @@ def main(spec: ZoneSpec, connection: Connection) -> None:
     """Entry point of a spawned worker. Exits 0 when stopped, 1 after a bug of its own, 3 when main is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides what ends when
     _die_with(spec.main_pid)
+    keep_memory()
     setproctitle("shard: spare" if spec.zone is None else f"shard: zone {spec.zone}")
     pipe = PipeEnd(connection)
     worker = None
