@@ -220,6 +220,28 @@ def test_a_full_ring_stops_the_reading_and_loses_nothing() -> None:
     run(test)
 
 
+def test_a_full_ring_stops_the_inlet_and_the_move_that_found_no_room_is_not_lost() -> None:
+    async def test(loop: CountingLoop) -> None:
+        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            placed = await client.enter(shard)
+            connection, slot = server_side(shard, client), placed.payload.slot
+            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+            with mock.patch.object(Meters, "move", return_value=True):
+                for _number in range(RING_PENDING_MAX + 1):
+                    assert type(connection.transport.get_protocol()) is Inlet
+                    raw.send(masked(client.move(100.0, 100.0)))
+                    read_socket(loop, connection)
+                assert shard.memory.ring.pending(slot) == RING_PENDING_MAX
+                assert not connection.transport.is_reading()
+                for _turn in range(RING_PENDING_MAX // 8 + 2):
+                    shard.tick()
+            assert shard.memory.table.committed("seq")[slot] == RING_PENDING_MAX + 1
+            assert type(connection.transport.get_protocol()) is Inlet
+
+    run(test)
+
+
 class CountingTransport:
     """Stands in front of a connection's transport and keeps what is written."""
 

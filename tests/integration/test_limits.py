@@ -19,7 +19,18 @@ from websockets.frames import Frame, Opcode
 
 from shard.access import connection as connection_module
 from shard.access.connection import RELIABLE_BYTES_MAX, Connection
-from shared.messages import Auth, AuthPayload, CloseCode, Error, Notice, Ping, PingPayload, decode_server, encode
+from shared.messages import (
+    Auth,
+    AuthPayload,
+    CloseCode,
+    Error,
+    Notice,
+    Ping,
+    PingPayload,
+    Snapshot,
+    decode_server,
+    encode,
+)
 from tests.socket_shard import SocketClient, SocketShard, token
 
 UPGRADE = (
@@ -358,6 +369,30 @@ def test_who_stays_stuck_is_cut_off_and_who_reads_again_is_told() -> None:
                 shard.tick()
             await asyncio.sleep(0.02)
             assert connection.transport.is_closing()
+
+    run(scenario)
+
+
+def test_a_driver_who_reads_too_slowly_is_left_out_of_ticks_and_begins_anew_when_it_reads_again() -> None:
+    async def scenario(shard: SocketShard) -> None:
+        async with SocketClient.connect(shard) as client:
+            await client.authenticate(0)
+            await client.enter(shard)
+            [connection] = shard.gateway._server.connections  # type: ignore[union-attr]
+            assert isinstance(connection, Connection)
+            fanout = shard.realm.fanout
+            shard.tick()
+            for pause in (True, False):
+                (connection.pause_writing if pause else connection.resume_writing)()
+                counts = fanout.skipped, fanout.writes
+                await client.socket.send(client.move(100.0 + 5.0 * pause, 100.0), text=True)
+                await asyncio.sleep(0.02)
+                shard.tick()
+                assert (fanout.skipped - counts[0], fanout.writes - counts[1]) == ((1, 0) if pause else (0, 1))
+            last = shard.realm.tick
+            while not (isinstance(message := await client.receive(), Snapshot) and message.payload.tick == last):
+                pass
+            assert message.payload.reset
 
     run(scenario)
 

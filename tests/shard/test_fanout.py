@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shard.views import watching as watching_module
-from shard.views.fanout import NOTHING, CellNews, Fanout
+from shard.views.fanout import NOTHING, CellNews, Fanout, Offer
 from shard.views.watching import RECOUNT_TICKS, Watching
 from shared.cells import CellPage, EncodedCell
 from shared.constants import CELL_M
@@ -231,6 +231,26 @@ def test_who_refused_a_frame_gets_a_reset_later(hall: Hall) -> None:
     assert slow.last().cells[0].full
     assert len(quick.frames) == 3
     assert hall.publish(told(encoded(0))) == 1, "equals again"
+
+
+def test_a_socket_may_change_what_it_offers(hall: Hall) -> None:
+    @dataclass
+    class Changing:
+        offer: Offer
+
+    kept, socket = Socket(), Changing(lambda frame: False)
+    hall.homes[0] = 5
+    hall.fanout.watch(0, socket)
+    hall.publish(told(encoded(5)))
+    assert (hall.fanout.writes, hall.fanout.skipped) == (0, 1)
+    socket.offer = kept.offer
+    hall.publish(told(encoded(5)))
+    assert hall.fanout.skipped == 2, "it has not said so"
+    hall.fanout.refresh(0)
+    hall.fanout.refresh(3)  # watches nothing
+    hall.publish(told(encoded(5)))
+    assert (hall.fanout.writes, hall.fanout.skipped) == (1, 2)
+    assert kept.last().reset
 
 
 def test_who_refused_its_first_frame_gets_it_later(hall: Hall) -> None:
