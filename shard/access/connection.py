@@ -269,8 +269,7 @@ class Connection(ServerConnection):
     def hand(self, received_ms: float, payload: bytes | bytearray) -> None:
         """A message of the inlet."""
         if self._open and not self._take(received_ms, payload):
-            self._held.append((received_ms, payload))
-            self._wait_for_room()
+            self.put_off(received_ms, payload)
 
     def put_off(self, received_ms: float, payload: bytes | bytearray) -> None:
         """A ``move`` of the inlet that is within its rate and finds no room in the ring."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from unittest import mock
 
@@ -62,13 +62,19 @@ def server_side(shard: SocketShard, client: SocketClient) -> Connection:
     return occupant.client
 
 
+@asynccontextmanager
+async def driving() -> AsyncIterator[tuple[SocketShard, SocketClient, int, socket.socket]]:
+    """A shard, a driver in it, its slot, and the driver's bare socket."""
+    async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
+        await client.authenticate(0)
+        placed = await client.enter(shard)
+        yield shard, client, placed.payload.slot, client.socket.transport.get_extra_info("socket")._sock
+
+
 def test_a_move_is_in_the_ring_when_the_socket_callback_returns_and_wakes_nobody() -> None:
     async def test(loop: CountingLoop) -> None:
-        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
-            await client.authenticate(0)
-            placed = await client.enter(shard)
-            connection, slot = server_side(shard, client), placed.payload.slot
-            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+        async with driving() as (shard, client, slot, raw):
+            connection = server_side(shard, client)
             for number in range(20):
                 raw.send(masked(client.move(100.0, 100.0)))
                 put_off = loop.put_off
@@ -113,10 +119,7 @@ def test_only_while_nothing_else_is_to_be_done_the_socket_feeds_the_inlet() -> N
 
 def test_the_inlet_passes_on_what_is_no_move() -> None:
     async def test(_: CountingLoop) -> None:
-        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
-            await client.authenticate(0)
-            await client.enter(shard)
-            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+        async with driving() as (_shard, client, _slot, raw):
             raw.send(masked(encode(Ping(PingPayload(5.0)))))
             while not isinstance(message := await client.receive(), Pong):
                 pass
@@ -131,10 +134,7 @@ def test_the_inlet_passes_on_what_is_no_move() -> None:
 
 def test_moves_in_one_segment_or_in_slices_all_arrive_in_order() -> None:
     async def test(_: CountingLoop) -> None:
-        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
-            await client.authenticate(0)
-            placed = await client.enter(shard)
-            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+        async with driving() as (shard, client, slot, raw):
             raw.send(b"".join(masked(client.move(100.0 + number, 100.0)) for number in range(5)))
             for byte in masked(client.move(105.0, 100.0)):
                 raw.send(bytes([byte]))
@@ -144,10 +144,10 @@ def test_moves_in_one_segment_or_in_slices_all_arrive_in_order() -> None:
             await asyncio.sleep(0.01)
             raw.send(whole[3:] + masked(client.move(107.0, 100.0)))  # looks like a whole frame at neither end
             await asyncio.sleep(0.02)
-            assert shard.memory.ring.pending(placed.payload.slot) == 8
+            assert shard.memory.ring.pending(slot) == 8
             shard.tick()
-            assert shard.memory.table.committed("seq")[placed.payload.slot] == 8
-            assert shard.memory.table.committed("pos")[placed.payload.slot][0] == 107.0
+            assert shard.memory.table.committed("seq")[slot] == 8
+            assert shard.memory.table.committed("pos")[slot][0] == 107.0
 
     run(test)
 
@@ -175,17 +175,14 @@ def test_a_frame_inside_a_frame_is_not_taken_for_one(before: bytes) -> None:
     """The second chunk is, by itself, a whole frame with a move; in truth it is the rest of a message's payload."""
 
     async def test(_: CountingLoop) -> None:
-        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
-            await client.authenticate(0)
-            placed = await client.enter(shard)
-            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+        async with driving() as (shard, client, slot, raw):
             inner = masked(client.move(100.0, 100.0))
             length = len(before) + len(inner)
             raw.send(struct.pack("!BBH4s", 0x81, 0x80 | 126, length, bytes(4)) + before)  # zeros mask nothing
             await asyncio.sleep(0.02)
             raw.send(inner)
             await asyncio.sleep(0.02)
-            assert shard.memory.ring.pending(placed.payload.slot) == 0
+            assert shard.memory.ring.pending(slot) == 0
             while not isinstance(message := await client.receive(), Error):
                 pass
             assert message.payload.code == "malformed"
@@ -222,11 +219,8 @@ def test_a_full_ring_stops_the_reading_and_loses_nothing() -> None:
 
 def test_a_full_ring_stops_the_inlet_and_the_move_that_found_no_room_is_not_lost() -> None:
     async def test(loop: CountingLoop) -> None:
-        async with SocketShard.open() as shard, SocketClient.connect(shard) as client:
-            await client.authenticate(0)
-            placed = await client.enter(shard)
-            connection, slot = server_side(shard, client), placed.payload.slot
-            raw: socket.socket = client.socket.transport.get_extra_info("socket")._sock
+        async with driving() as (shard, client, slot, raw):
+            connection = server_side(shard, client)
             with mock.patch.object(Meters, "move", return_value=True):
                 for _number in range(RING_PENDING_MAX + 1):
                     assert type(connection.transport.get_protocol()) is Inlet
